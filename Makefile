@@ -1,0 +1,111 @@
+# PCLive: every target that a person calls has a line of help behind ##.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BUILD    := build
+DIST     := $(BUILD)/dist
+PREFIX   ?= /usr/local
+STRATEGY ?= pipelined
+HOST     ?= a
+
+export LAB_SUITE ?= bookworm
+
+TS_SOURCES := $(shell find shim runtime native/addon test -name '*.ts' 2>/dev/null)
+PROTOS     := $(shell find protos -name '*.proto')
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Building -------------------------------------------------------------------
+
+.PHONY: deps
+deps: $(BUILD)/.deps ## Install the Debian packages that building and testing need
+$(BUILD)/.deps: install/deps.sh
+	@mkdir -p $(BUILD)
+	install/deps.sh
+	@touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci
+	@touch $@
+
+$(BUILD)/protos/.done: $(PROTOS) install/protos.sh node_modules/.package-lock.json
+	install/protos.sh $(BUILD)/protos
+	@touch $@
+
+.PHONY: js
+js: $(BUILD)/js/.done ## Compile the TypeScript
+$(BUILD)/js/.done: $(TS_SOURCES) tsconfig.json $(BUILD)/protos/.done node_modules/.package-lock.json
+	npx tsc -p tsconfig.json
+	@touch $@
+
+.PHONY: engine addon criu
+engine: $(BUILD)/.deps ## Build the migration engine (C++)
+	$(MAKE) -C native/engine OUT=$(abspath $(BUILD)/native/engine)
+
+addon: $(BUILD)/.deps node_modules/.package-lock.json ## Build the Node addon
+	install/addon.sh $(BUILD)/native/addon
+
+criu: $(BUILD)/.deps ## Fetch CRIU's source and build it with the overlay
+	install/criu.sh $(BUILD)/criu
+
+.PHONY: build
+build: js engine addon criu ## Build everything and put it in build/dist
+	install/dist.sh $(BUILD) $(DIST)
+
+.PHONY: install
+install: build ## Install into PREFIX (default /usr/local)
+	install/install.sh $(DIST) $(PREFIX)
+
+## Checking -------------------------------------------------------------------
+
+.PHONY: lint
+lint: node_modules/.package-lock.json $(BUILD)/.deps ## Check format and style of every language here
+	install/lint.sh
+
+.PHONY: format
+format: node_modules/.package-lock.json $(BUILD)/.deps ## The same, and mend what can be mended
+	install/lint.sh --fix
+
+.PHONY: test
+test: build lab-images ## Set up and run every test: lint, native, unit, model, end to end
+	test/run.sh all
+
+.PHONY: test-unit test-native test-sanitizers test-model test-e2e test-softdirty
+test-unit: build ## Unit and integration tests only
+	test/run.sh unit integration
+test-native: $(BUILD)/.deps ## Tests of the engine and of the CRIU overlay
+	test/run.sh native
+test-sanitizers: $(BUILD)/.deps ## The engine's tests under ASan and UBSan
+	SAN=1 test/native/engine/run.sh
+test-model: $(BUILD)/.deps ## Check the handover protocol's model with spin
+	test/run.sh model
+test-e2e: build lab-images ## End-to-end tests in the two-host lab
+	test/run.sh e2e
+test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty
+	test/softdirty/run.sh
+
+## The lab --------------------------------------------------------------------
+
+.PHONY: lab-images lab-up lab-shell clean-lab
+lab-images: $(BUILD)/.deps ## Build the hosts' root file system and the container images
+	test/lab/images.sh
+lab-up: build lab-images ## Start two hosts (a, b) and a client on this machine
+	test/lab/lab up
+lab-shell: ## A shell on a host of the lab: make lab-shell HOST=a
+	test/lab/lab shell $(HOST)
+clean-lab: ## Stop the lab and take away all that it left on this machine
+	test/lab/lab down
+	rm -rf --one-file-system $(BUILD)/lab
+
+.PHONY: demo bench
+demo: build lab-images ## Move a Redis under load from host a to host b (STRATEGY=all for all three)
+	node $(BUILD)/js/test/demo/main.js --strategy $(STRATEGY)
+bench: build lab-images ## Measure downtime; npm run bench -- --help tells the rest
+	node $(BUILD)/js/test/bench/main.js downtime --quick
+
+.PHONY: clean
+clean: ## Remove what was built (the caches too)
+	rm -rf --one-file-system $(BUILD)

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Put together what is shipped: DIST gets the same folders as a prefix. Parts that are not built are named and left out.
+# usage: install/dist.sh BUILD DIST
+set -euo pipefail
+
+[[ $# == 2 ]] || { echo "usage: install/dist.sh BUILD DIST" >&2; exit 2; }
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$(cd "$1" && pwd)
+mkdir -p "$2"
+dist=$(cd "$2" && pwd)
+lib=$dist/lib/pclive
+mkdir -p "$lib/criu" "$dist/bin" "$dist/lib/systemd/system" "$dist/share/doc/pclive"
+
+missing=()
+
+# Some packages are CommonJS: inside a module they need a require, and the names that Node gives to such files.
+banner='import { createRequire as __createRequire } from "node:module";
+import { fileURLToPath as __fileURLToPath } from "node:url";
+const require = __createRequire(import.meta.url);
+const __filename = __fileURLToPath(import.meta.url);
+const __dirname = __filename.slice(0, __filename.lastIndexOf("/"));'
+
+bundle() { # ENTRY NAME
+	local entry=$build/js/$1
+	[[ -f $entry ]] || { missing+=("$2"); return 0; }
+	"$root/node_modules/.bin/esbuild" "$entry" --bundle --platform=node --format=esm --target=node20 \
+		--legal-comments=eof --log-level=warning --banner:js="$banner" --outfile="$lib/$2.new"
+	mv "$lib/$2.new" "$lib/$2"
+}
+
+# Renamed into place, as the old file may be running.
+ship() { # FILE DESTINATION
+	[[ -f $1 ]] || { missing+=("${2##*/}"); return 0; }
+	cmp -s "$1" "$2" && return 0
+	cp "$1" "$2.new"
+	mv "$2.new" "$2"
+}
+
+launcher() { # NAME LINE, with "node" and "lib" set
+	cat >"$dist/bin/$1.new" <<EOF
+#!/bin/sh
+# Starts the file of the same installation, wherever that was moved. PCLIVE_NODE names another Node.
+self=\$(readlink -f -- "\$0")
+lib=\${self%/bin/*}/lib/pclive
+node=\${PCLIVE_NODE:-$node}
+$2
+EOF
+	chmod 755 "$dist/bin/$1.new"
+	mv "$dist/bin/$1.new" "$dist/bin/$1"
+}
+
+bundle shim/main.js shim.js
+bundle runtime/agent/main.js pclived.js
+bundle runtime/cli/main.js pclive.js
+# Without it Node would take the files for CommonJS.
+echo '{ "type": "module" }' >"$lib/package.json"
+
+ship "$build/native/addon/pclive.node" "$lib/pclive.node"
+ship "$build/native/engine/pclive-engine" "$lib/pclive-engine"
+ship "$build/criu/criu" "$lib/criu/criu"
+ship "$root/install/pclived.service" "$dist/lib/systemd/system/pclived.service"
+for text in "$root/LICENSE" "$root"/LICENSES/*; do ship "$text" "$dist/share/doc/pclive/${text##*/}"; done
+
+node=$(node -p 'fs.realpathSync(process.execPath)')
+# shellcheck disable=SC2016 # the lines are expanded by the launchers
+launchers() {
+	# A shim lives as long as its container, and there are many: a small young generation and a small heap.
+	launcher containerd-shim-pclive-v2 \
+		'exec "$node" --max-semi-space-size=1 --max-old-space-size=128 --optimize-for-size "$lib/shim.js" "$@"'
+	launcher pclived 'exec "$node" --max-semi-space-size=4 --max-old-space-size=512 "$lib/pclived.js" "$@"'
+	launcher pclive 'exec "$node" "$lib/pclive.js" "$@"'
+	launcher pclive-criu 'exec "$lib/criu/criu" "$@"'
+}
+launchers
+
+((${#missing[@]} == 0)) || echo "dist: not built, left out: ${missing[*]}"

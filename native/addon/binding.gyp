@@ -1,0 +1,13 @@
+{
+  "targets": [
+    {
+      "target_name": "pclive",
+      "sources": ["src/addon.cc", "src/descriptors.cc", "src/mounts.cc", "src/poller.cc", "src/process.cc", "src/pump.cc"],
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL"],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-std=gnu++17"],
+      "cflags_cc": ["-std=c++20", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden"]
+    }
+  ]
+}

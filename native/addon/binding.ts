@@ -1,0 +1,54 @@
+/** Finds and loads pclive.node. What it exports is wrapped, with its arguments checked, by this folder's other files. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface PeerCred {
+  /** as this process's pid namespace sees it; 0 from outside of it */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+interface Binding {
+  pipe(): [number, number];
+  eventFd(): number;
+  readEventFd(fd: number): number;
+  getPeerCred(fd: number): PeerCred;
+  tryReceiveFd(socket: number): number | null;
+  setWinsize(fd: number, columns: number, rows: number): void;
+  realtimeNs(): bigint;
+  setSubreaper(on: boolean): void;
+  setParentDeathSignal(signal: number): void;
+  reapOne(pid: number): number | null;
+  pidfdOpen(pid: number): number;
+  pidfdSendSignal(fd: number, signal: number): void;
+  mount(source: string, target: string, type: string, flags: number, data: string, directory: string): void;
+  unmount(target: string, lazy: boolean): void;
+  watchReadable(fd: number, callback: () => void): () => void;
+  startPump(
+    input: number,
+    outputs: readonly number[],
+    stopWhenLost: boolean,
+  ): { done: Promise<number>; stop: () => void };
+}
+
+/** PCLIVE_ADDON, else beside the running file (an installed bundle), else in the build folder above it. */
+function locate(): string {
+  const named = process.env.PCLIVE_ADDON;
+  if (named !== undefined && named !== "") return named;
+  const here = dirname(fileURLToPath(import.meta.url));
+  const beside = join(here, "pclive.node");
+  if (existsSync(beside)) return beside;
+  for (let folder = here; ; folder = dirname(folder)) {
+    const built = join(folder, "build/native/addon/pclive.node");
+    if (existsSync(built)) return built;
+    if (folder === dirname(folder)) break;
+  }
+  throw new Error(
+    `pclive.node is not in ${here}, nor built above it; remedy: make addon, or set PCLIVE_ADDON to its path`,
+  );
+}
+
+export const binding: Binding = createRequire(import.meta.url)(locate());

@@ -1,0 +1,24 @@
+/** The system calls that Node lacks. Errors of the system are like Node's own: `code`, `errno`, `syscall`. */
+export { ConsoleSocket } from "./console.js";
+export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } from "./descriptors.js";
+export {
+  type MountSpec,
+  mount,
+  mountAll,
+  mountPointsBelow,
+  parseMountOptions,
+  unmount,
+  unmountAll,
+} from "./mount.js";
+export { watchOom } from "./oom.js";
+export {
+  getPeerCred,
+  type PeerCred,
+  pidfdOpen,
+  pidfdSendSignal,
+  type Reaped,
+  reap,
+  setParentDeathSignal,
+  setSubreaper,
+} from "./process.js";
+export { type Pump, type PumpOptions, pump } from "./pump.js";

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the destination does with one migration's frames, from the first page to the held container.
+#pragma once
+
+#include "control/session.hpp"
+#include "dest/collect.hpp"
+#include "dest/files.hpp"
+#include "dest/ledger.hpp"
+#include "dest/staging.hpp"
+#include "wire/channel.hpp"
+
+namespace pclive::dest {
+
+enum class Strategy { pipelined, precopy, stopAndCopy };
+
+class Intake {
+  public:
+    struct Options {
+        Strategy strategy;
+        std::string imageDir;
+        std::string overlaySocket;
+    };
+
+    /// `overlayLost` is called on the overlay's thread. Errors: "files", "listen".
+    Intake(Events &events, Options options, std::function<void(const Error &)> overlayLost);
+
+    /// Takes frames until GO, then hands over to CRIU; returns when the overlay has its GO. Errors as the
+    /// parts throw.
+    void run(wire::Channel &channel);
+
+    void release() { overlay_->release(kReleaseTime); }
+    void abort() noexcept { overlay_->abort(); }
+    [[nodiscard]] uint64_t stagedBytes() const noexcept { return ledger_ ? ledger_->stagedBytes() : 0; }
+
+    static constexpr std::chrono::milliseconds kReleaseTime{30000};
+    /// From images-ready (or, pipelined, from GO) until CRIU has come to the overlay.
+    static constexpr std::chrono::milliseconds kRestoreTime{120000};
+
+  private:
+    OverlayEvents overlayEvents(std::function<void(const Error &)> lost);
+    void takeProcesses(wire::Channel &channel, const wire::Frame &frame);
+    void takeGo(wire::Channel &channel, const wire::Frame &frame);
+    void handOver(wire::Channel &channel);
+    void confirmFiles(wire::Channel &channel);
+    void emitHeld();
+
+    Events &events_;
+    Options options_;
+    FileSink files_;
+    std::unique_ptr<Store> store_; // none for stop-and-copy
+    StagingStore *staging_ = nullptr;
+    ImageStore *images_ = nullptr;
+    std::unique_ptr<Ledger> ledger_;
+    std::atomic<double> restoreMs_ = 0; // placing memory after GO
+    std::unique_ptr<Overlay> overlay_;  // last: its thread uses the rest
+};
+
+} // namespace pclive::dest

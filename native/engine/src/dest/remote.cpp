@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dest/remote.hpp"
+
+#include "dest/page_set.hpp"
+#include <cerrno>
+#include <climits>
+#include <sys/syscall.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 // Linux 6.1
+#endif
+
+namespace pclive::dest {
+namespace {
+
+constexpr size_t kMaxPieces = IOV_MAX;
+
+Error failed(int error) {
+    return systemError("overlay-lost", "cannot reach CRIU's memory", error ? error : EFAULT);
+}
+
+size_t total(const std::vector<iovec> &list) {
+    size_t sum = 0;
+    for (const auto &piece : list)
+        sum += piece.iov_len;
+    return sum;
+}
+
+} // namespace
+
+Remote::Remote(int pid) : pid_(pid), pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {
+    if (!pidfd_)
+        throw failed(errno);
+}
+
+void Remote::add(const void *local, uint64_t remote, size_t size) {
+    if (!local_.empty()) {
+        iovec &localEnd = local_.back(), &remoteEnd = remote_.back();
+        if (static_cast<char *>(localEnd.iov_base) + localEnd.iov_len == local &&
+            reinterpret_cast<uint64_t>(remoteEnd.iov_base) + remoteEnd.iov_len == remote) {
+            localEnd.iov_len += size;
+            remoteEnd.iov_len += size;
+            return;
+        }
+    }
+    if (local_.size() == kMaxPieces)
+        flush();
+    local_.push_back({const_cast<void *>(local), size});
+    remote_.push_back({reinterpret_cast<void *>(remote), size});
+}
+
+void Remote::flush() {
+    if (local_.empty())
+        return;
+    ssize_t wanted = static_cast<ssize_t>(total(local_));
+    ssize_t put = process_vm_writev(pid_, local_.data(), local_.size(), remote_.data(), remote_.size(), 0);
+    int error = errno;
+    local_.clear();
+    remote_.clear();
+    if (put != wanted) // a part only: a page that cannot be had, for want of memory
+        throw failed(put < 0 ? error : ENOMEM);
+}
+
+void Remote::read(void *local, uint64_t remote, size_t size) {
+    iovec here{local, size}, there{reinterpret_cast<void *>(remote), size};
+    ssize_t got = process_vm_readv(pid_, &here, 1, &there, 1, 0);
+    if (got != static_cast<ssize_t>(size))
+        throw failed(got < 0 ? errno : EFAULT);
+}
+
+void Remote::collapse(const std::vector<uint64_t> &blocks) noexcept {
+    for (uint64_t block : blocks) {
+        if (!canCollapse_)
+            return;
+        // One block a call: a call that fails in the middle does not tell where.
+        iovec piece{reinterpret_cast<void *>(block), kBlockBytes};
+        if (syscall(SYS_process_madvise, pidfd_.get(), &piece, 1, MADV_COLLAPSE, 0) < 0 &&
+            (errno == ENOSYS || errno == EPERM))
+            canCollapse_ = false;
+    }
+}
+
+} // namespace pclive::dest

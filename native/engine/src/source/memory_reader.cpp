@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/memory_reader.hpp"
+#include "proc/procfs.hpp"
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/uio.h>
+
+namespace pclive {
+namespace {
+
+/// The runs that are still to be read, as the kernel wants them.
+class Rest {
+  public:
+    explicit Rest(std::span<const wire::RunEntry> runs) {
+        for (const auto &run : runs)
+            parts_.push_back({reinterpret_cast<void *>(run.start), run.pages * kPageSize});
+    }
+    [[nodiscard]] std::span<iovec> parts() { return std::span(parts_).subspan(at_); }
+    void skip(size_t bytes) {
+        while (bytes) {
+            auto &part = parts_[at_];
+            size_t step = std::min(bytes, part.iov_len);
+            part.iov_base = static_cast<uint8_t *>(part.iov_base) + step;
+            part.iov_len -= step;
+            bytes -= step;
+            at_ += part.iov_len == 0;
+        }
+    }
+
+  private:
+    std::vector<iovec> parts_;
+    size_t at_ = 0;
+};
+
+} // namespace
+
+PageFlags MemoryReader::read(std::span<const wire::RunEntry> runs, uint8_t *to) {
+    PageFlags unreadable;
+    Rest rest(runs);
+    size_t done = 0;
+    auto advance = [&](size_t bytes) {
+        rest.skip(bytes);
+        done += bytes;
+    };
+    while (!rest.parts().empty()) {
+        auto parts = rest.parts();
+        iovec local{to + done, wire::kMaxData - done};
+        ssize_t got = ::process_vm_readv(pid_, &local, 1, parts.data(), parts.size(), 0);
+        if (got < 0 && errno == ESRCH)
+            throw ProcessGone(pid_);
+        if (got > 0) {
+            advance(static_cast<size_t>(got) / kPageSize * kPageSize);
+            continue;
+        }
+        auto &part = parts.front();
+        if (size_t bytes =
+                readThroughFile(reinterpret_cast<uint64_t>(part.iov_base), to + done, part.iov_len)) {
+            advance(bytes);
+            continue;
+        }
+        unreadable.set(done / kPageSize);
+        std::memset(to + done, 0, kPageSize);
+        advance(kPageSize);
+    }
+    return unreadable;
+}
+
+size_t MemoryReader::readThroughFile(uint64_t at, uint8_t *to, size_t bytes) {
+    if (!file_)
+        file_ = openProc(pid_, "mem", O_RDONLY);
+    ssize_t got = ::pread(file_.get(), to, bytes, static_cast<off_t>(at));
+    return got < 0 ? 0 : static_cast<size_t>(got) / kPageSize * kPageSize;
+}
+
+bool isZeroPage(const uint8_t *page) {
+    // Vectors of the compiler's own: AVX2, SSE2 or NEON, whatever the target has. Most pages differ in the
+    // first one.
+    using Vector [[gnu::vector_size(32), gnu::may_alias]] = uint64_t;
+    constexpr size_t kVectorsPerStep = 8;
+    const auto *at = reinterpret_cast<const Vector *>(page);
+    const auto *end = reinterpret_cast<const Vector *>(page + kPageSize);
+    for (; at < end; at += kVectorsPerStep) {
+        Vector any = at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7];
+        if (any[0] | any[1] | any[2] | any[3])
+            return false;
+    }
+    return true;
+}
+
+} // namespace pclive

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source/page_sender.hpp"
+#include "source/timing.hpp"
+#include "wire/send.hpp"
+
+namespace pclive {
+namespace {
+
+constexpr size_t kBatches = 8; // 8 MiB between reading and sending
+
+} // namespace
+
+PageSender::PageSender(wire::Channel &channel, uint64_t bytesPerSecond, int nice)
+    : channel_(channel), limit_(bytesPerSecond) {
+    for (size_t i = 0; i < kBatches; i++)
+        free_.push_back(std::make_unique<PageBatch>());
+    thread_ = std::thread(&PageSender::run, this, nice);
+}
+
+PageSender::~PageSender() {
+    {
+        std::lock_guard lock(mutex_);
+        closed_ = true;
+        queue_.clear();
+    }
+    limit_.stop();
+    changed_.notify_all();
+    thread_.join();
+}
+
+std::unique_ptr<PageBatch> PageSender::take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return failure_ || !free_.empty(); });
+    if (failure_)
+        std::rethrow_exception(failure_);
+    auto batch = std::move(free_.back());
+    free_.pop_back();
+    batch->runs.clear();
+    batch->data.clear();
+    batch->pages = 0;
+    return batch;
+}
+
+void PageSender::put(std::unique_ptr<PageBatch> batch) {
+    std::lock_guard lock(mutex_);
+    if (failure_)
+        std::rethrow_exception(failure_);
+    if (batch->runs.empty()) {
+        free_.push_back(std::move(batch));
+        return;
+    }
+    queue_.push_back(std::move(batch));
+    underWay_++;
+    changed_.notify_all();
+}
+
+void PageSender::drain() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return failure_ || underWay_ == 0; });
+    if (failure_)
+        std::rethrow_exception(failure_);
+}
+
+void PageSender::run(int nice) noexcept {
+    Niceness niceness(nice);
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
+        if (closed_)
+            return;
+        auto batch = std::move(queue_.front());
+        queue_.pop_front();
+        lock.unlock();
+        std::exception_ptr failure;
+        try {
+            send(*batch);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        lock.lock();
+        free_.push_back(std::move(batch));
+        underWay_--;
+        if (failure && !failure_)
+            failure_ = failure;
+        changed_.notify_all();
+    }
+}
+
+void PageSender::send(const PageBatch &batch) {
+    limit_.take(batch.pages * wire::kPageSize);
+    Stopwatch watch;
+    wire::sendPages(channel_, batch.vpid, batch.runs, batch.data);
+    pages_ += batch.pages;
+    sendMs_ = sendMs_ + watch.ms();
+}
+
+} // namespace pclive

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sending half of a round: a thread that encrypts and sends while the next pages are read.
+#pragma once
+
+#include "source/bandwidth.hpp"
+#include "wire/channel.hpp"
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <thread>
+#include <vector>
+
+namespace pclive {
+
+/// One PAGES frame in the making.
+struct PageBatch {
+    uint32_t vpid = 0;
+    std::vector<wire::RunEntry> runs;
+    std::vector<iovec> data; ///< pieces of `memory` in the order of `runs`
+    uint64_t pages = 0;
+    std::unique_ptr<uint8_t[]> memory =
+        std::make_unique_for_overwrite<uint8_t[]>(wire::kMaxData + kAlignment);
+
+    /// Room for kMaxPagesPerFrame pages, aligned for vector loads.
+    [[nodiscard]] uint8_t *buffer() const {
+        return reinterpret_cast<uint8_t *>((reinterpret_cast<uintptr_t>(memory.get()) + kAlignment - 1) &
+                                           ~(kAlignment - 1));
+    }
+    static constexpr uintptr_t kAlignment = 64;
+};
+
+/// Hands batches to a thread of its own over a bounded queue. A failure of the connection comes out of
+/// take(), put() and drain(). Waits here last as long as the connection lives, and that notices a dead peer
+/// by itself.
+class PageSender {
+  public:
+    /// `nice` of the thread: 10 while the container runs, 0 in the pause.
+    PageSender(wire::Channel &channel, uint64_t bytesPerSecond, int nice);
+    ~PageSender();
+    PageSender(const PageSender &) = delete;
+    PageSender &operator=(const PageSender &) = delete;
+
+    /// An empty batch; waits for one to be sent when all are under way.
+    std::unique_ptr<PageBatch> take();
+    void put(std::unique_ptr<PageBatch> batch);
+    /// Returns when all that was put has been handed to the connection.
+    void drain();
+
+    [[nodiscard]] uint64_t pages() const { return pages_; }
+    [[nodiscard]] double sendMs() const { return sendMs_; }
+
+  private:
+    void run(int nice) noexcept;
+    void send(const PageBatch &batch);
+
+    wire::Channel &channel_;
+    BandwidthLimit limit_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<std::unique_ptr<PageBatch>> free_;
+    std::deque<std::unique_ptr<PageBatch>> queue_;
+    size_t underWay_ = 0;
+    bool closed_ = false;
+    std::exception_ptr failure_;
+    std::atomic<uint64_t> pages_ = 0;
+    std::atomic<double> sendMs_ = 0;
+    std::thread thread_;
+};
+
+} // namespace pclive

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tracking with userfaultfd's asynchronous write-protection and PAGEMAP_SCAN (Linux 6.7).
+//
+// The kernel write-protects pages for us and, on a write, only takes the protection away again: no message,
+// no waiting, a minor fault for the writer. A scan finds the unprotected pages and protects them in one
+// atomic step.
+//
+// What becomes of a registration, and so of a page's protection:
+// * munmap, MADV_DONTNEED: the page is absent; filled again it is unprotected, that is, written.
+// * mmap at the same place, mremap: the mapping at the new place is not registered. untracked() finds it.
+// * fork: the child's copy is not registered. It is another process, with its own tracker.
+// * exec: the old address space is gone, all of the new one is unregistered, and our descriptor is dead.
+// * growth: a part that merges with a registered mapping is registered; otherwise it is a mapping of its own.
+// When the descriptor is closed, by us or by our death, the kernel takes all protection away.
+#include "proc/inject.hpp"
+#include "track/pagemap.hpp"
+#include "track/tracker.hpp"
+
+#include <cerrno>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
+namespace pclive {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Features that headers before 6.7 lack.
+constexpr uint64_t kWpUnpopulated = 1 << 13; // pages that were never touched can be protected
+constexpr uint64_t kWpAsync = 1 << 15;
+constexpr auto kAttachTimeout = 500ms;
+
+constexpr PageQuery kUnregistered{.inverted = page::kWpAllowed, .mask = page::kWpAllowed};
+constexpr PageQuery kProtectWritten{.inverted = page::kZero,
+                                    .mask = page::kWritten | page::kZero,
+                                    .anyOf = page::kPresent | page::kSwapped,
+                                    .protect = true};
+constexpr PageQuery kPresentAndWritten{.inverted = page::kZero,
+                                       .mask = page::kZero,
+                                       .anyOf = page::kPresent | page::kSwapped,
+                                       .reported = page::kWritten};
+
+class UffdTracker final : public Tracker {
+  public:
+    explicit UffdTracker(pid_t pid) : pid_(pid) {}
+
+    Preparation prepare(const Ranges &areas) override {
+        Preparation result;
+        result.fresh = untracked(areas);
+        if (result.fresh.empty())
+            return result;
+        // When nothing at all could be registered, the descriptor may be of an old address space that lives
+        // on in another process (exec after vfork).
+        if (!fd_ || !registerAreas(areas, result.fresh) || pagesIn(untracked(areas)) == pagesIn(areas)) {
+            attach();
+            result.attached = true;
+            registerAreas(areas, result.fresh);
+        }
+        return result;
+    }
+
+    Scan collect(const Ranges &areas) override {
+        Pagemap pagemap(pid_);
+        // In this order: a page that comes between the two is present but not yet known to anyone, so it is
+        // sent, and sent again next time. The other way round it would be dirty but not present.
+        Scan result;
+        result.dirty = pagemap.find(areas, kProtectWritten);
+        result.present = pagemap.find(areas, kPresentPages);
+        return result;
+    }
+
+    Scan snapshot(const Ranges &areas) override {
+        Pagemap pagemap(pid_);
+        Scan result;
+        for (const auto &area : areas)
+            pagemap.scan(area, kPresentAndWritten, [&](const Range &range, uint64_t categories) {
+                appendRange(result.present, range.start, range.end);
+                if (categories & page::kWritten)
+                    appendRange(result.dirty, range.start, range.end);
+            });
+        return result;
+    }
+
+    Ranges untracked(const Ranges &areas) override { return Pagemap(pid_).find(areas, kUnregistered); }
+
+    double takeStopMs() override { return std::exchange(stopMs_, 0); }
+
+  private:
+    void attach() {
+        auto injection = injectUserfaultfd(pid_, kAttachTimeout);
+        stopMs_ = std::max(stopMs_, injection.stopMs);
+        uffdio_api api{};
+        api.api = UFFD_API;
+        api.features = kWpAsync | kWpUnpopulated;
+        if (::ioctl(injection.userfaultfd.get(), UFFDIO_API, &api) != 0)
+            throw systemError("no-tracking", "userfaultfd without asynchronous write-protection", errno,
+                              "use Linux 6.7 or newer, or the tracker soft-dirty");
+        fd_ = std::move(injection.userfaultfd);
+    }
+
+    /// Registers the areas that touch `fresh`. False when the descriptor belongs to an address space that is
+    /// gone. An area that cannot be registered for another reason (it has just changed, or the process uses
+    /// userfaultfd itself) stays untracked: it is found fresh, and sent whole, every time.
+    bool registerAreas(const Ranges &areas, const Ranges &fresh) {
+        auto next = fresh.begin();
+        for (const auto &area : areas) {
+            while (next != fresh.end() && next->end <= area.start)
+                ++next;
+            if (next == fresh.end())
+                break;
+            if (next->start >= area.end)
+                continue;
+            uffdio_register request{};
+            request.range = {area.start, area.end - area.start};
+            request.mode = UFFDIO_REGISTER_MODE_WP;
+            if (::ioctl(fd_.get(), UFFDIO_REGISTER, &request) != 0 && (errno == ESRCH || errno == ENOMEM) &&
+                !alive(area))
+                return false;
+        }
+        return true;
+    }
+
+    /// Removing protection where there is none tells a dead address space (ESRCH) from a lack of memory.
+    [[nodiscard]] bool alive(const Range &area) const {
+        uffdio_writeprotect request{};
+        request.range = {area.start, kPageSize};
+        return ::ioctl(fd_.get(), UFFDIO_WRITEPROTECT, &request) == 0 || errno != ESRCH;
+    }
+
+    pid_t pid_;
+    Fd fd_;
+    double stopMs_ = 0;
+};
+
+} // namespace
+
+std::unique_ptr<Tracker> makeUffdTracker(pid_t pid) {
+    return std::make_unique<UffdTracker>(pid);
+}
+
+} // namespace pclive

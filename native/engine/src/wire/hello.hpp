@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first frames of a connection: is this the peer of this very migration?
+#pragma once
+
+#include "wire/transport.hpp"
+
+namespace pclive::wire {
+
+/// The HELLO of an identity. Error "invalid" when migration or token are not hex of the right length.
+HelloFrame makeHello(const Identity &identity);
+
+/// Source: sends HELLO, waits for HELLO_ACK. Errors: "refused", "timeout".
+void greet(Transport &transport, const HelloFrame &hello, Deadline deadline);
+
+/// Destination: waits for HELLO and compares; on success answers. Errors: "refused", "timeout", "peer-lost".
+void welcome(Transport &transport, const HelloFrame &expected, Deadline deadline);
+
+} // namespace pclive::wire

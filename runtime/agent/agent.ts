@@ -1,0 +1,53 @@
+/** One agent, from its configuration to its servers. */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { HandoverStore } from "../migration/handover.js";
+import { agentService } from "./agent-service.js";
+import { type Config, loadIdentity } from "./config.js";
+import { Containerd } from "./containerd/client.js";
+import type { Context } from "./context.js";
+import { Arrivals } from "./destination/arrivals.js";
+import { Journal } from "./journal.js";
+import { peerService } from "./peer-service.js";
+import { Recovery } from "./recovery.js";
+import { Registry } from "./registry.js";
+import { serveLocally, servePeers, stop } from "./server.js";
+
+export interface RunningAgent {
+  readonly context: Context;
+  readonly port: number;
+  readonly socket: string;
+  /** Resolves when every migration of an earlier run has been brought to its end. */
+  readonly recovered: Promise<void>;
+  /** Ends the servers. Migrations under way end as if the agent had died: safely. */
+  stop(): Promise<void>;
+}
+
+/** @throws AgentError CONFIG */
+export async function startAgent(config: Config, log: Logger): Promise<RunningAgent> {
+  const context: Context = {
+    config,
+    identity: loadIdentity(config),
+    containerd: new Containerd(config.containerd.address),
+    journal: new Journal(config.stateDir),
+    records: new HandoverStore(join(config.stateDir, "handover")),
+    registry: new Registry(config.limits.migrations),
+    log,
+  };
+  const arrivals = new Arrivals(context);
+  const recovery = await Recovery.plan(context, arrivals);
+  const peers = await servePeers(context, peerService(context, arrivals));
+  const local = await serveLocally(context, agentService(context));
+  log.info({ host: config.host, port: peers.port, socket: local.path }, "agent ready");
+  const recovered = recovery.run();
+  return {
+    context,
+    recovered,
+    port: peers.port,
+    socket: local.path,
+    stop: async () => {
+      await Promise.all([stop(peers.server), stop(local.server)]);
+      context.containerd.close();
+    },
+  };
+}

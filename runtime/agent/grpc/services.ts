@@ -1,0 +1,22 @@
+/** The methods of our own services. */
+import { pclive } from "#protos/agent";
+import { method } from "./method.js";
+
+const peer = pclive.peer.v1;
+const agent = pclive.agent.v1;
+
+/** Between agents. */
+export const peerRpc = {
+  check: method("/pclive.peer.v1.Peer/Check", peer.CheckRequest, peer.CheckReply),
+  migrate: method("/pclive.peer.v1.Peer/Migrate", peer.ToDestination, peer.ToSource),
+  putBlob: method("/pclive.peer.v1.Peer/PutBlob", peer.BlobChunk, peer.PutBlobReply),
+  settle: method("/pclive.peer.v1.Peer/Settle", peer.SettleRequest, peer.SettleReply),
+};
+
+/** From the command line. */
+export const agentRpc = {
+  migrate: method("/pclive.agent.v1.Agent/Migrate", agent.MigrateRequest, agent.MigrateEvent),
+  check: method("/pclive.agent.v1.Agent/Check", agent.CheckRequest, agent.CheckReport),
+  status: method("/pclive.agent.v1.Agent/Status", agent.StatusRequest, agent.StatusReport),
+  cancel: method("/pclive.agent.v1.Agent/Cancel", agent.CancelRequest, agent.CancelReply),
+};

@@ -1,0 +1,68 @@
+/** The figures of a migration, gathered on the way. */
+import type { pclive } from "#protos/agent";
+import type { Prediction } from "./policy.js";
+
+type Round = pclive.agent.v1.IRound;
+type Report = pclive.agent.v1.IReport;
+type RoundReport = pclive.shim.v1.RoundReport;
+
+export class Figures {
+  private readonly began = Date.now();
+  readonly rounds: Round[] = [];
+  tracker = "";
+  predictedMs = 0;
+  switchover: pclive.shim.v1.SwitchoverReport | undefined;
+  ready: pclive.peer.v1.IReady | undefined;
+  readyAt = 0;
+  running: pclive.peer.v1.IRunning | undefined;
+  runningAt = 0;
+
+  addRound(report: RoundReport, prediction: Prediction): Round {
+    const round: Round = {
+      round: report.round,
+      pages: report.pages,
+      bytes: report.bytes,
+      wireBytes: report.wireBytes,
+      ms: report.totalMs,
+      attachMs: report.attachMs,
+      frozenMs: report.frozenMs,
+      dirtyRate: prediction.dirtyRate,
+      throughput: prediction.throughput,
+      predictedDowntimeMs: prediction.downtimeMs,
+      zeroPages: report.zeroPages,
+      droppedPages: report.droppedPages,
+    };
+    this.rounds.push(round);
+    this.predictedMs = prediction.downtimeMs;
+    return round;
+  }
+
+  report(container: string, host: string, strategy: string): Report {
+    const { switchover, ready, running } = this;
+    return {
+      container,
+      host,
+      strategy,
+      tracker: this.tracker,
+      rounds: this.rounds,
+      freezeMs: switchover?.freezeMs ?? 0,
+      lockMs: switchover?.lockMs ?? 0,
+      finalPagesMs: switchover?.finalPagesMs ?? 0,
+      skeletonDumpMs: switchover?.skeletonDumpMs ?? 0,
+      skeletonSendMs: switchover?.skeletonSendMs ?? 0,
+      restoreMs: ready?.restoreMs ?? 0,
+      memoryRestoreMs: ready?.memoryRestoreMs ?? 0,
+      // Both by this host's clock: the two hosts' clocks may differ by more than a downtime.
+      commitMs: this.runningAt - this.readyAt,
+      downtimeMs: this.runningAt - (switchover?.frozenAt ?? this.runningAt),
+      totalMs: this.runningAt - this.began,
+      wireBytes: switchover?.wireBytes ?? 0,
+      finalBytes: switchover?.finalBytes ?? 0,
+      skeletonBytes: switchover?.skeletonBytes ?? 0,
+      rssBytes: running?.rssBytes ?? 0,
+      predictedDowntimeMs: this.predictedMs,
+      frozenInRoundsMs: this.rounds.reduce((sum, one) => sum + (one.frozenMs ?? 0), 0),
+      pid: running?.pid ?? 0,
+    };
+  }
+}

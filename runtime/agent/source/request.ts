@@ -1,0 +1,55 @@
+/** What `pclive migrate` asks for, checked and with its defaults. */
+import { z } from "zod";
+import type { pclive } from "#protos/agent";
+import { AgentError } from "../errors.js";
+import { identifier, strategyName } from "../manifest.js";
+
+const DEFAULTS = { downtimeMs: 100, maxRounds: 30, timeoutMs: 600_000 } as const;
+
+const orDefault = (value: number, fallback: number) => (value > 0 ? value : fallback);
+
+const schema = z.object({
+  container: identifier,
+  namespace: z.union([z.literal("").transform(() => "default"), identifier]),
+  host: z.string().min(1).max(270),
+  downtimeMs: z
+    .number()
+    .min(0)
+    .max(3_600_000)
+    .transform((ms) => orDefault(ms, DEFAULTS.downtimeMs)),
+  strategy: z.union([z.literal("").transform(() => "pipelined" as const), strategyName]),
+  maxRounds: z
+    .int()
+    .min(0)
+    .max(1000)
+    .transform((n) => orDefault(n, DEFAULTS.maxRounds)),
+  timeoutMs: z
+    .number()
+    .min(0)
+    .max(86_400_000)
+    .transform((ms) => orDefault(ms, DEFAULTS.timeoutMs)),
+  /** bytes/s; 0: no limit */
+  bandwidth: z.int().min(0),
+  tracker: z.union([z.literal("").transform(() => "auto" as const), z.enum(["auto", "uffd", "soft-dirty"])]),
+});
+export type MigrationRequest = z.output<typeof schema>;
+
+/** @throws AgentError USAGE */
+export function parseRequest(message: pclive.agent.v1.MigrateRequest): MigrationRequest {
+  const result = schema.safeParse({ ...defaults(message) });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new AgentError(
+    "USAGE",
+    `${issue?.path.join(".") ?? "request"}: ${issue?.message ?? "is not valid"}`,
+    {
+      remedy: "see pclive migrate --help",
+    },
+  );
+}
+
+/** Fields at their default are not own properties of a decoded message. */
+function defaults(m: pclive.agent.v1.MigrateRequest) {
+  const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
+  return { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker };
+}

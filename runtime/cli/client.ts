@@ -1,0 +1,112 @@
+/**
+ * The local agent's API, over its unix socket.
+ */
+import * as grpc from "@grpc/grpc-js";
+import { pclive } from "#protos/agent";
+import { CliError } from "./exit.js";
+
+interface Encoder<T> {
+  encode(message: T): { finish(): Uint8Array };
+}
+interface Decoder<T> {
+  decode(bytes: Uint8Array): T;
+}
+const api = pclive.agent.v1;
+const PATH = "/pclive.agent.v1.Agent/";
+
+/** How long a unary call may take. Check and Cancel ask the peer, which has bounds of its own. */
+const UNARY_TIMEOUT_MS = 60_000;
+
+export class AgentClient {
+  private readonly client: grpc.Client;
+
+  constructor(private readonly socketPath: string) {
+    this.client = new grpc.Client(`unix://${socketPath}`, grpc.credentials.createInsecure());
+  }
+
+  check(request: pclive.agent.v1.ICheckRequest): Promise<pclive.agent.v1.CheckReport> {
+    return this.unary("Check", api.CheckRequest, api.CheckReport, request);
+  }
+
+  status(request: pclive.agent.v1.IStatusRequest): Promise<pclive.agent.v1.StatusReport> {
+    return this.unary("Status", api.StatusRequest, api.StatusReport, request);
+  }
+
+  cancel(request: pclive.agent.v1.ICancelRequest): Promise<pclive.agent.v1.CancelReply> {
+    return this.unary("Cancel", api.CancelRequest, api.CancelReply, request);
+  }
+
+  /**
+   * Starts a migration and yields its events until the report or the failure.
+   * Leaving the loop early does not end the migration: use `cancel`.
+   */
+  async *migrate(request: pclive.agent.v1.IMigrateRequest): AsyncGenerator<pclive.agent.v1.MigrateEvent> {
+    const stream = this.client.makeServerStreamRequest(
+      `${PATH}Migrate`,
+      serializer(api.MigrateRequest),
+      deserializer(api.MigrateEvent),
+      api.MigrateRequest.create(request),
+      new grpc.Metadata(),
+      {},
+    );
+    // What comes after we have left the loop is nobody's.
+    stream.on("error", () => undefined);
+    try {
+      for await (const event of stream) yield event as pclive.agent.v1.MigrateEvent;
+    } catch (error) {
+      throw this.translate(error as grpc.ServiceError);
+    } finally {
+      // Or the command would hang on the stream, which the agent keeps as long as it has something to do.
+      stream.cancel();
+    }
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  private unary<I, Q extends I, R>(
+    method: string,
+    request: Encoder<Q> & { create(properties?: I): Q },
+    response: Decoder<R>,
+    message: I,
+  ): Promise<R> {
+    return new Promise((resolve, reject) => {
+      this.client.makeUnaryRequest(
+        PATH + method,
+        serializer(request),
+        deserializer(response),
+        request.create(message),
+        new grpc.Metadata(),
+        { deadline: Date.now() + UNARY_TIMEOUT_MS },
+        (error, value) => {
+          if (error !== null) reject(this.translate(error));
+          else if (value === undefined)
+            reject(new CliError("INTERNAL", "the agent gave an empty answer", ""));
+          else resolve(value);
+        },
+      );
+    });
+  }
+
+  private translate(error: grpc.ServiceError): CliError {
+    if (error.code === grpc.status.UNAVAILABLE) {
+      return new CliError(
+        "AGENT_UNREACHABLE",
+        `no agent answers at ${this.socketPath}`,
+        "start it with `systemctl start pclived`, or name its socket with --agent",
+      );
+    }
+    const code = String(error.metadata?.get("pclive-code")[0] ?? grpc.status[error.code] ?? "FAILED");
+    const remedy = String(error.metadata?.get("pclive-remedy")[0] ?? "");
+    return new CliError(code, error.details || error.message, remedy);
+  }
+}
+
+function serializer<T>(type: Encoder<T>): (message: T) => Buffer {
+  return (message) => Buffer.from(type.encode(message).finish());
+}
+
+function deserializer<T>(type: Decoder<T>): (bytes: Buffer) => T {
+  return (bytes) => type.decode(bytes);
+}

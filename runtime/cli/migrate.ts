@@ -1,0 +1,112 @@
+/**
+ * `pclive migrate`: starts a migration, shows it, and ends with its report or one clear error.
+ */
+import type { pclive } from "#protos/agent";
+import { parseDuration, parseSize } from "../format.js";
+import type { AgentClient } from "./client.js";
+import { CliError } from "./exit.js";
+import { chooseDisplay } from "./progress.js";
+import { renderReport } from "./report.js";
+
+export const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"] as const;
+
+export interface MigrateOptions {
+  namespace: string;
+  downtime: string;
+  strategy: string;
+  maxRounds: string;
+  timeout: string;
+  bandwidth?: string;
+  tracker: string;
+  json?: boolean;
+}
+
+function usage(message: string, remedy: string): CliError {
+  return new CliError("USAGE", message, remedy);
+}
+
+function duration(name: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms <= 0)
+    throw usage(`--${name} ${text} is no duration`, `write it like --${name} 100ms or --${name} 10m`);
+  return ms;
+}
+
+function oneOf(name: string, value: string, allowed: readonly string[]): string {
+  if (!allowed.includes(value))
+    throw usage(`--${name} ${value} is not known`, `use one of: ${allowed.join(", ")}`);
+  return value;
+}
+
+/** Checks the words of the command line and makes the request of them. */
+export function buildRequest(
+  container: string,
+  host: string,
+  options: MigrateOptions,
+): pclive.agent.v1.IMigrateRequest {
+  const maxRounds = Number(options.maxRounds);
+  if (!Number.isInteger(maxRounds) || maxRounds < 1 || maxRounds > 1000) {
+    throw usage(`--max-rounds ${options.maxRounds} is out of range`, "use a whole number from 1 to 1000");
+  }
+  const bandwidth = options.bandwidth === undefined ? 0 : parseSize(options.bandwidth);
+  if (bandwidth === undefined)
+    throw usage(`--bandwidth ${options.bandwidth} is no size`, "write bytes per second like 500M");
+  return {
+    container,
+    host,
+    namespace: options.namespace,
+    downtimeMs: duration("downtime", options.downtime),
+    strategy: oneOf("strategy", options.strategy, STRATEGIES),
+    maxRounds,
+    timeoutMs: duration("timeout", options.timeout),
+    bandwidth,
+    tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
+  };
+}
+
+/** Runs the migration to its end. The first SIGINT cancels it, the second leaves it to the agent. */
+export async function migrate(
+  client: AgentClient,
+  request: pclive.agent.v1.IMigrateRequest,
+  json: boolean,
+): Promise<void> {
+  const display = chooseDisplay(json, process.stdout);
+  let migration = "";
+  let interrupted = false;
+  const onInterrupt = (): void => {
+    if (interrupted || migration === "") process.exit(130);
+    interrupted = true;
+    process.stderr.write("\ncancelling (press again to leave it running)\n");
+    client.cancel({ migration }).catch((error: Error) => process.stderr.write(`${error.message}\n`));
+  };
+  process.on("SIGINT", onInterrupt);
+  process.on("SIGTERM", onInterrupt);
+  try {
+    for await (const event of client.migrate(request)) {
+      migration = event.migration || migration;
+      display.show(event);
+      if (event.failure) throw failure(event.failure);
+      if (event.report) {
+        display.end();
+        if (!json) process.stdout.write(`${renderReport(event.report)}\n`);
+        return;
+      }
+    }
+    throw new CliError(
+      "AGENT_UNREACHABLE",
+      "the agent ended before the migration did",
+      "see `pclive status` when it is back",
+    );
+  } finally {
+    display.end();
+    process.off("SIGINT", onInterrupt);
+    process.off("SIGTERM", onInterrupt);
+  }
+}
+
+function failure(event: pclive.agent.v1.IFailure): CliError {
+  return new CliError(event.code ?? "FAILED", event.message ?? "the migration failed", event.remedy ?? "", {
+    logs: event.logs ?? "",
+    containerRunsHere: event.containerRunsHere ?? false,
+  });
+}

@@ -1,0 +1,117 @@
+/** The lines between shim and engine (docs/dev/interfaces.md, "Engine control"), checked as they come in. */
+import { z } from "zod";
+
+/** Longest line in either direction, bytes. */
+export const MAX_LINE = 64 * 1024;
+
+const count = z.number().int().nonnegative();
+/** Milliseconds. */
+const ms = z.number().nonnegative();
+/** When it happened: CLOCK_REALTIME in nanoseconds, more than a double holds exactly. */
+const t = z.string().regex(/^[0-9]{1,20}$/);
+
+/** What each request answers; further fields are dropped. */
+export const answers = {
+  hello: z.object({
+    version: z.string(),
+    wire: count,
+    features: z.object({ uffdWpAsync: z.boolean(), softDirty: z.boolean(), pagemapScan: z.boolean() }),
+  }),
+  exit: z.object({}),
+  abort: z.object({}),
+  // source
+  connect: z.object({}),
+  begin: z.object({ tracker: z.string().optional() }),
+  round: z.object({
+    round: count,
+    processes: count,
+    areas: count,
+    pages: count,
+    zeroPages: count,
+    droppedPages: count,
+    bytes: count,
+    wireBytes: count,
+    ranges: count,
+    attachMs: ms,
+    attachedProcesses: count,
+    scanMs: ms,
+    readMs: ms,
+    sendMs: ms,
+    totalMs: ms,
+  }),
+  dirty: z.object({ pages: count, bytes: count, ms }),
+  final: z.object({ pages: count, bytes: count, wireBytes: count, scanMs: ms, sendMs: ms, totalMs: ms }),
+  "dump-go": z.object({}),
+  files: z.object({ files: count, bytes: count }),
+  put: z.object({}),
+  detach: z.object({}),
+  // destination
+  listen: z.object({ port: z.number().int().min(1).max(65535) }),
+  release: z.object({}),
+  stats: z.object({ stagedBytes: count, backlogBytes: count, wireBytes: count }),
+} as const;
+
+export type Command = keyof typeof answers;
+export type Answer<C extends Command> = z.infer<(typeof answers)[C]>;
+
+const eventSchema = z.discriminatedUnion("event", [
+  // source
+  z.object({ event: z.literal("progress"), t, round: count, pages: count, bytes: count, wireBytes: count }),
+  z.object({ event: z.literal("snapshotted"), t }),
+  z.object({ event: z.literal("dump-held"), t, pid: count }),
+  // destination
+  z.object({ event: z.literal("connected"), t }),
+  z.object({ event: z.literal("overlay"), t, pid: count }),
+  z.object({ event: z.literal("round"), t, round: count, stagedBytes: count, backlogBytes: count }),
+  z.object({ event: z.literal("final"), t }),
+  z.object({ event: z.literal("files"), t, files: count, bytes: count }),
+  z.object({ event: z.literal("images-ready"), t, imageDir: z.string() }),
+  z.object({ event: z.literal("go"), t }),
+  z.object({ event: z.literal("mark"), t, name: z.string().max(64), ms: z.number().optional() }),
+  // -1: the memory was not placed by the engine
+  z.object({ event: z.literal("held"), t, memoryRestoreMs: z.number() }),
+  z.object({ event: z.literal("released"), t }),
+  // both
+  z.object({ event: z.literal("peer-lost"), t, message: z.string().optional() }),
+  z.object({
+    event: z.literal("error"),
+    t,
+    code: z.string(),
+    message: z.string(),
+    remedy: z.string().optional(),
+  }),
+]);
+
+export type EngineEvent = z.infer<typeof eventSchema>;
+export type EventName = EngineEvent["event"];
+export type EventOf<N extends EventName> = Extract<EngineEvent, { event: N }>;
+
+const replySchema = z.discriminatedUnion("ok", [
+  z.looseObject({ id: count, ok: z.literal(true) }),
+  z.object({
+    id: count,
+    ok: z.literal(false),
+    error: z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() }),
+  }),
+]);
+
+export type Line =
+  | { readonly kind: "reply"; readonly reply: z.infer<typeof replySchema> }
+  | { readonly kind: "event"; readonly event: EngineEvent }
+  | { readonly kind: "unknown-event"; readonly name: string };
+
+/**
+ * One line of the engine. An event of a newer engine is told apart from garbage: it may be passed over.
+ * @throws Error that says what is wrong with the line
+ */
+export function parseLine(text: string): Line {
+  const json: unknown = JSON.parse(text);
+  if (typeof json !== "object" || json === null) throw new Error("not an object");
+  if (!("event" in json)) return { kind: "reply", reply: replySchema.parse(json) };
+  const event = eventSchema.safeParse(json);
+  if (event.success) return { kind: "event", event: event.data };
+  const { event: name } = json as { event: unknown };
+  const known = eventSchema.options.some((option) => option.shape.event.value === name);
+  if (known || typeof name !== "string") throw new Error(z.prettifyError(event.error));
+  return { kind: "unknown-event", name };
+}

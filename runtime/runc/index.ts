@@ -1,0 +1,13 @@
+export { RuncError, type RuncErrorCode } from "./errors.js";
+export type {
+  CallOptions,
+  CheckpointOptions,
+  CreateOptions,
+  DeleteOptions,
+  ExecOptions,
+  KillOptions,
+  RestoreOptions,
+  Stdio,
+} from "./options.js";
+export { parsePidFile, type RuncFeatures, type RuncState, type RuncStatus } from "./results.js";
+export { Runc, type RuncConfig } from "./runc.js";

@@ -1,0 +1,49 @@
+/** `delete`: cleans up after a shim that is gone. Needs no server, may be repeated, ends within 5 s. */
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { containerd } from "#protos/shim";
+import { unmountBelow } from "../../runtime/migration/scratch.js";
+import { RuncError } from "../../runtime/runc/index.js";
+import { readInitPid, readOptions, rootfsOf } from "../bundle/files.js";
+import { runcFor } from "../container/create.js";
+import { unmountRootfs } from "../container/rootfs.js";
+import { messageOf } from "../errors.js";
+import { libDir, runcEnvironment } from "../paths.js";
+import { timestampOf } from "../wire.js";
+import { checkIdentity, type Flags } from "./flags.js";
+import { isAlive, pathOfAddress } from "./socket.js";
+
+const RUNC_MS = 4000;
+/** Of a process killed by SIGKILL: what containerd shall tell of an init whose end nobody saw. */
+const KILLED = 137;
+
+/** @returns the DeleteResponse, encoded */
+export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
+  checkIdentity(flags);
+  const bundle = flags.bundle || process.cwd();
+  const options = await readOptions(bundle);
+  const pid = (await readInitPid(bundle)) ?? 0;
+  const runc = runcFor({ namespace: flags.namespace, runcEnv: runcEnvironment(libDir()) }, bundle, options);
+  // A restore that was killed half-way leaves the root file system mounted in runC's state.
+  await unmountBelow(join(runc.root, flags.id, "criu-root")).catch((error: unknown) => {
+    process.stderr.write(`unmount: ${messageOf(error)}\n`);
+  });
+  await runc.delete(flags.id, { force: true, timeoutMs: RUNC_MS }).catch((error: unknown) => {
+    if (error instanceof RuncError && error.code === "CONTAINER_NOT_FOUND") return;
+    process.stderr.write(`runc delete: ${messageOf(error)}\n`);
+  });
+  await unmountRootfs(rootfsOf(bundle)).catch((error: unknown) => {
+    process.stderr.write(`unmount: ${messageOf(error)}\n`);
+  });
+  await removeDeadSocket(bundle);
+  const { DeleteResponse } = containerd.task.v2;
+  return DeleteResponse.encode({ pid, exitStatus: KILLED, exitedAt: timestampOf(Date.now()) }).finish();
+}
+
+/** A server that was killed leaves its socket; one that serves other containers of the group keeps it. */
+async function removeDeadSocket(bundle: string): Promise<void> {
+  const address = await readFile(join(bundle, "address"), "utf8").catch(() => "");
+  const path = pathOfAddress(address);
+  if (path === "" || (await isAlive(path))) return;
+  await rm(path, { force: true });
+}

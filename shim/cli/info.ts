@@ -1,0 +1,34 @@
+/** `-info`: what this runtime is and can do. */
+import { containerd, google } from "#protos/shim";
+import { Runc } from "../../runtime/runc/index.js";
+import { DEFAULT_OPTIONS } from "../bundle/options.js";
+import { taskOptions } from "../service/requests.js";
+import { readInput } from "./bootstrap.js";
+
+export const NAME = "io.containerd.pclive.v2";
+export const VERSION = "0.1.0";
+const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+
+/** @returns the RuntimeInfo, encoded */
+export async function info(): Promise<Uint8Array> {
+  const input = await readInput();
+  const options = input.length > 0 ? google.protobuf.Any.decode(input) : null;
+  const message = {
+    name: NAME,
+    version: { version: VERSION, revision: "" },
+    options,
+    features: await features(options),
+    annotations: {},
+  };
+  return containerd.types.RuntimeInfo.encode(message).finish();
+}
+
+async function features(
+  options: google.protobuf.Any.$Properties | null,
+): Promise<google.protobuf.Any.$Properties | null> {
+  const { binaryName } = options ? taskOptions(options).runtime : DEFAULT_OPTIONS;
+  const runc = new Runc({ binary: binaryName, root: "/run/containerd/runc", log: "/dev/null" });
+  // Older runC knows no such command: then there is nothing to tell.
+  const value = await runc.features().catch(() => undefined);
+  return value ? { type_url: FEATURES, value: Buffer.from(JSON.stringify(value)) } : null;
+}

@@ -1,0 +1,116 @@
+/** Makes a container of a Create request; whatever fails is undone before the error is told. */
+import { join } from "node:path";
+import { Runc } from "../../runtime/runc/index.js";
+import { logFile, readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
+import type { RuntimeOptions } from "../bundle/options.js";
+import * as events from "../events/events.js";
+import { openMigratedIo, openProcessIo } from "../io/open.js";
+import type { ProcessIo, StdioPaths } from "../io/types.js";
+import type { Mount } from "../wire.js";
+import { Container } from "./container.js";
+import type { ShimEnv } from "./env.js";
+import { ExitWatch } from "./exits.js";
+import { IncomingInit } from "./incoming.js";
+import { FreshInit, type InitContext, type InitSource, RestoredInit } from "./init.js";
+import { TaskProcess } from "./process.js";
+import { mountRootfs, unmountRootfs } from "./rootfs.js";
+
+export interface CreateRequest {
+  readonly id: string;
+  readonly bundle: string;
+  readonly rootfs: Mount[];
+  readonly stdio: StdioPaths;
+  readonly options: RuntimeOptions;
+  /** Folder of CRIU's images; empty: an ordinary start. */
+  readonly checkpoint: string;
+  /** Set when a migration brings the processes. */
+  readonly migration: string | undefined;
+}
+
+/** Where runC keeps its state when the options do not say; shared with the runc shim. */
+const DEFAULT_ROOT = "/run/containerd/runc";
+
+export function runcFor(
+  env: Pick<ShimEnv, "namespace" | "runcEnv">,
+  bundle: string,
+  options: RuntimeOptions,
+): Runc {
+  return new Runc({
+    binary: options.binaryName,
+    root: join(options.root || DEFAULT_ROOT, env.namespace),
+    log: logFile(bundle),
+    env: env.runcEnv,
+    systemdCgroup: options.systemdCgroup,
+  });
+}
+
+export async function createContainer(env: ShimEnv, request: CreateRequest): Promise<Container> {
+  const { id, bundle, options } = request;
+  const undo: (() => Promise<void>)[] = [];
+  try {
+    await writeOptions(bundle, options);
+    undo.push(() => unmountRootfs(rootfsOf(bundle)));
+    await mountRootfs(request.rootfs, rootfsOf(bundle));
+    const spec = await readSpec(bundle);
+    const init = new TaskProcess("", request.stdio);
+    const runc = runcFor(env, bundle, options);
+    const container = new Container({ env, id, bundle, runc, options, init, spec });
+    const io = await prepareInit(env, request, container);
+    undo.push(() => io.close());
+    await createInit(env, container, io);
+    publishCreated(env, request, init.pid);
+    return container;
+  } catch (error) {
+    for (const step of undo.reverse())
+      await step().catch((cause: unknown) => env.log.warn({ id, cause }, "undo failed"));
+    throw error;
+  }
+}
+
+/** Opens init's streams and decides where init comes from. */
+async function prepareInit(env: ShimEnv, request: CreateRequest, container: Container): Promise<ProcessIo> {
+  const exits = new ExitWatch(container);
+  const owner = { namespace: env.namespace, id: container.id };
+  const { options, stdio } = request;
+  if (request.migration !== undefined) {
+    const io = await openMigratedIo(stdio, owner, options);
+    const incoming = new IncomingInit(request.migration, io, env.reaper, {
+      adopted: (pid) => {
+        container.init.pid = pid;
+        exits.holdForStart();
+        exits.watchInit(pid);
+      },
+      failed: () => container.init.setExited({ status: 255, at: Date.now() }),
+    });
+    container.assemble(incoming, exits, incoming);
+    container.init.attach(io);
+    return io;
+  }
+  const io = await openProcessIo(stdio, owner, options);
+  container.assemble(sourceOf(env, request, container), exits, undefined);
+  container.init.attach(io);
+  return io;
+}
+
+function sourceOf(env: ShimEnv, request: CreateRequest, container: Container): InitSource {
+  const { id, bundle, runc, options } = container;
+  const context: InitContext = { id, bundle, runc, options, reaper: env.reaper };
+  const images = request.checkpoint || options.criuImagePath;
+  return images === "" ? new FreshInit(context) : new RestoredInit(context, images);
+}
+
+async function createInit(env: ShimEnv, container: Container, io: ProcessIo): Promise<void> {
+  const expected = env.reaper.expectStart();
+  try {
+    const pid = await container.source.create(io);
+    container.init.pid = pid;
+    if (pid !== 0) container.exits.watchInit(pid);
+  } finally {
+    expected.done();
+  }
+}
+
+function publishCreated(env: ShimEnv, request: CreateRequest, pid: number): void {
+  const { id, bundle, rootfs, stdio, checkpoint } = request;
+  env.events.publish(events.created({ id, bundle, rootfs, stdio, checkpoint, pid }));
+}

@@ -1,0 +1,109 @@
+/** Processes added to a running container. */
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readPidFile } from "../bundle/files.js";
+import { refused, ShimError } from "../errors.js";
+import * as events from "../events/events.js";
+import { openProcessIo } from "../io/open.js";
+import type { ProcessIo, StdioPaths } from "../io/types.js";
+import type { Container } from "./container.js";
+import { runtimeFailure } from "./init.js";
+import { TaskProcess } from "./process.js";
+
+/** What Exec registers: the streams and the OCI process that Start will run. */
+class ExecProcess extends TaskProcess {
+  readonly spec: string;
+
+  constructor(execId: string, stdio: StdioPaths, spec: string) {
+    super(execId, stdio);
+    this.spec = spec;
+  }
+}
+
+/**
+ * Only registers it; Start runs it.
+ * @param spec OCI process, JSON
+ * @throws ShimError ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT
+ */
+export function addExec(container: Container, execId: string, stdio: StdioPaths, spec: string): void {
+  container.moves.mustBeFree("exec");
+  if (container.execs.has(execId)) {
+    throw new ShimError("ALREADY_EXISTS", `process ${execId} exists already`, "choose another exec id");
+  }
+  const state = container.state();
+  if (state === "paused" || state === "pausing" || state === "stopped")
+    throw refused(`cannot exec in a ${state} container`);
+  container.execs.set(execId, new ExecProcess(execId, stdio, withTerminal(spec, stdio.terminal)));
+  container.env.events.publish(events.execAdded(container.id, execId));
+}
+
+/** @returns the pid */
+export async function startExec(container: Container, exec: TaskProcess): Promise<number> {
+  if (!(exec instanceof ExecProcess)) throw refused("not an exec");
+  return container.exclusive("exec", async () => {
+    exec.mustBeStartable();
+    container.moves.mustBeFree("exec");
+    if (container.exits.initReaped) throw refused("container is stopped");
+    const expected = container.env.reaper.expectStart();
+    try {
+      const pid = await run(container, exec);
+      exec.setRunning(pid);
+      container.env.events.publish(events.execStarted(container.id, exec.execId, pid));
+      container.exits.watchExec(exec, pid);
+      return pid;
+    } catch (error) {
+      exec.neverRan();
+      throw error;
+    } finally {
+      expected.done();
+    }
+  });
+}
+
+async function run(container: Container, exec: ExecProcess): Promise<number> {
+  const { bundle, runc, id, namespace, options } = container;
+  const base = join(bundle, encodeURIComponent(exec.execId));
+  const pidFile = `${base}.pid`;
+  const processFile = `${base}-process.json`;
+  const io = await openProcessIo(exec.stdio, { namespace, id }, options);
+  try {
+    await writeFile(processFile, exec.spec, { mode: 0o600 });
+    await runc.exec(id, {
+      processFile,
+      pidFile,
+      stdio: io.child,
+      ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
+    });
+    exec.attach(io);
+    return await pidOf(io, pidFile);
+  } catch (error) {
+    exec.io = undefined;
+    await io.close();
+    throw runtimeFailure("exec", error);
+  } finally {
+    await rm(processFile, { force: true });
+    await rm(pidFile, { force: true });
+  }
+}
+
+async function pidOf(io: ProcessIo, pidFile: string): Promise<number> {
+  await io.started();
+  const pid = await readPidFile(pidFile);
+  if (pid === undefined)
+    throw new ShimError("UNKNOWN", "runC has written no pid", "use a released runC, 1.1 or later");
+  return pid;
+}
+
+/** The request says whether there is a terminal; the spec must agree. */
+function withTerminal(spec: string, terminal: boolean): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(spec);
+  } catch (cause) {
+    throw new ShimError("INVALID_ARGUMENT", "the exec's process is no JSON", "send an OCI process", cause);
+  }
+  if (typeof value !== "object" || value === null) {
+    throw new ShimError("INVALID_ARGUMENT", "the exec's process is no JSON object", "send an OCI process");
+  }
+  return JSON.stringify({ ...value, terminal });
+}

@@ -1,0 +1,109 @@
+/** The ways in which a container gets its init. */
+import { join } from "node:path";
+import type { Runc } from "../../runtime/runc/index.js";
+import { pidFile, readInitPid } from "../bundle/files.js";
+import type { RuntimeOptions } from "../bundle/options.js";
+import { messageOf, ShimError } from "../errors.js";
+import type { ProcessIo } from "../io/types.js";
+import type { Reaper } from "./reaper.js";
+
+export interface InitContext {
+  readonly id: string;
+  readonly bundle: string;
+  readonly runc: Runc;
+  readonly options: RuntimeOptions;
+  readonly reaper: Reaper;
+}
+
+/** Runs at Create and at Start, at most once each. Both answer init's pid; 0 when there is none yet. */
+export interface InitSource {
+  create(io: ProcessIo): Promise<number>;
+  start(io: ProcessIo, pid: number): Promise<number>;
+}
+
+/** The ordinary way: runC makes everything at Create and lets it go at Start. */
+export class FreshInit implements InitSource {
+  readonly #context: InitContext;
+
+  constructor(context: InitContext) {
+    this.#context = context;
+  }
+
+  async create(io: ProcessIo): Promise<number> {
+    const { id, bundle, runc, options } = this.#context;
+    return startAndFindPid(bundle, io, "create", () =>
+      runc.create(id, {
+        bundle,
+        pidFile: pidFile(bundle),
+        stdio: io.child,
+        noPivot: options.noPivotRoot,
+        noNewKeyring: options.noNewKeyring,
+        ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
+      }),
+    );
+  }
+
+  async start(_io: ProcessIo, pid: number): Promise<number> {
+    try {
+      await this.#context.runc.start(this.#context.id);
+    } catch (error) {
+      throw runtimeFailure("start", error);
+    }
+    return pid;
+  }
+}
+
+/** From a folder of CRIU's images: everything happens at Start. */
+export class RestoredInit implements InitSource {
+  readonly #context: InitContext;
+  readonly #images: string;
+
+  constructor(context: InitContext, images: string) {
+    this.#context = context;
+    this.#images = images;
+  }
+
+  async create(): Promise<number> {
+    return 0;
+  }
+
+  async start(io: ProcessIo): Promise<number> {
+    const { id, bundle, runc, options } = this.#context;
+    return startAndFindPid(bundle, io, "restore", () =>
+      runc.restore(id, {
+        bundle,
+        imagePath: this.#images,
+        workPath: options.criuWorkPath || join(bundle, "work"),
+        pidFile: pidFile(bundle),
+        stdio: io.child,
+        noPivot: options.noPivotRoot,
+        ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
+      }),
+    );
+  }
+}
+
+/** runC's own error, in the words that clients of containerd know. */
+export function runtimeFailure(what: string, error: unknown): ShimError {
+  if (error instanceof ShimError) return error;
+  const remedy = "see log.json in the bundle";
+  return new ShimError("UNKNOWN", `OCI runtime ${what} failed: ${messageOf(error)}`, remedy, error);
+}
+
+async function startAndFindPid(
+  bundle: string,
+  io: ProcessIo,
+  what: string,
+  run: () => Promise<void>,
+): Promise<number> {
+  try {
+    await run();
+    await io.started();
+    const pid = await readInitPid(bundle);
+    if (pid === undefined)
+      throw new ShimError("UNKNOWN", "runC has written no pid", "use a released runC, 1.1 or later");
+    return pid;
+  } catch (error) {
+    throw runtimeFailure(what, error);
+  }
+}

@@ -1,0 +1,32 @@
+/** Delivers events to containerd by ttrpc, on one connection. */
+import { containerd, google } from "#protos/shim";
+import { Client } from "#ttrpc";
+import { timestampOf } from "../wire.js";
+import type { Deliver } from "./publisher.js";
+
+const SERVICE = "containerd.services.events.ttrpc.v1.Events";
+const METHODS = {
+  Forward: { request: containerd.services.events.ttrpc.v1.ForwardRequest, response: google.protobuf.Empty },
+};
+const CALL_MS = 5000;
+
+/** @param path of containerd's ttrpc socket */
+export function deliverTo(path: string, namespace: string): Deliver {
+  let client: Client | undefined;
+  return async (event) => {
+    if (!client || client.closed.aborted) client = await Client.connect(path, { connectTimeoutMs: CALL_MS });
+    const envelope = {
+      timestamp: timestampOf(event.at),
+      namespace,
+      topic: event.topic,
+      event: event.payload,
+    };
+    try {
+      await client.service(SERVICE, METHODS).Forward({ envelope }, { timeoutMs: CALL_MS });
+    } catch (error) {
+      client.close();
+      client = undefined;
+      throw error;
+    }
+  };
+}

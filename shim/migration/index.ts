@@ -1,0 +1,2 @@
+/** The migration service of the shim: pclive.shim.v1.Migration. */
+export { migrationService } from "./service.js";

@@ -1,0 +1,108 @@
+/** The long-lived part of the shim: serves containerd until the last container is gone. */
+import { getuid } from "node:process";
+import type { Logger } from "pino";
+import { getPeerCred, reap, setSubreaper } from "#addon";
+import { Server, type TtrpcError } from "#ttrpc";
+import type { Flags } from "./cli/flags.js";
+import type { ShimEnv } from "./container/env.js";
+import type { ShimHost } from "./container/migratable.js";
+import { Reaper } from "./container/reaper.js";
+import { messageOf } from "./errors.js";
+import { deliverTo } from "./events/containerd.js";
+import { Publisher } from "./events/publisher.js";
+import { openLog } from "./log.js";
+import { libDir, runcEnvironment } from "./paths.js";
+import { migrationMethods } from "./service/migration.js";
+import { Registry } from "./service/registry.js";
+import { Shutdown } from "./service/shutdown.js";
+import { taskMethods } from "./service/task.js";
+
+/** What is left when the last client has its answer: some events for a containerd that is busy. */
+const FLUSH_MS = 3000;
+const CLOSE_MS = 500;
+
+/**
+ * Serves at `socketPath` until a Shutdown.
+ * @returns once clients can connect
+ * @throws what listening throws, e.g. EADDRINUSE
+ */
+export async function serve(flags: Flags, socketPath: string): Promise<void> {
+  const log = openLog({
+    bundle: process.cwd(),
+    namespace: flags.namespace,
+    id: flags.id,
+    debug: flags.debug,
+  });
+  surviveMistakes(log);
+  setSubreaper();
+  const reaper = new Reaper(reap);
+  reaper.start();
+  const publisher = new Publisher(deliverer(flags), log);
+  const lib = libDir();
+  const env: ShimEnv = {
+    namespace: flags.namespace,
+    log,
+    reaper,
+    events: publisher,
+    runcEnv: runcEnvironment(lib),
+  };
+  const containers = new Registry();
+  const server = new Server({
+    authorize: mustBeOurUser,
+    onRefused: (error) => log.warn({ error: messageOf(error) }, "connection refused"),
+    onCallFailed: (error, call) => logFailure(log, error, call.method),
+  });
+  const shutdown = new Shutdown(
+    () => containers.size === 0,
+    async () => {
+      // Its answer to Shutdown goes out first; closing removes the socket.
+      await server.close(CLOSE_MS);
+      await publisher.flush(FLUSH_MS);
+      process.exit(0);
+    },
+  );
+  const host: ShimHost = {
+    namespace: flags.namespace,
+    log,
+    libDir: lib,
+    container: (id) => containers.find(id),
+    holdShutdown: () => shutdown.hold(),
+  };
+  const task = taskMethods({ env, containers, shutdown: () => shutdown.request() });
+  server.addService("containerd.task.v2.Task", task);
+  server.addService("containerd.task.v3.Task", task);
+  server.addService("pclive.shim.v1.Migration", migrationMethods(host));
+  // Only our own user may connect.
+  const umask = process.umask(0o177);
+  try {
+    await server.listen({ path: socketPath });
+  } finally {
+    process.umask(umask);
+  }
+  log.debug({ pid: process.pid }, "shim serves");
+}
+
+function deliverer(flags: Flags) {
+  // containerd's own convention for where its ttrpc socket is, when it did not say.
+  const path = process.env.TTRPC_ADDRESS || `${flags.address}.ttrpc`;
+  return deliverTo(path.replace(/^unix:\/\//, ""), flags.namespace);
+}
+
+function mustBeOurUser(fd: number): void {
+  const { uid } = getPeerCred(fd);
+  if (uid !== getuid?.()) throw new Error(`user ${uid} may not talk to this shim`);
+}
+
+function logFailure(log: Logger, error: TtrpcError, method: string): void {
+  log.info({ method, code: error.code, error: error.message }, "call failed");
+}
+
+/** A mistake in one call must not take the containers' supervisor away. */
+function surviveMistakes(log: Logger): void {
+  process.on("uncaughtException", (error) => log.error({ error: error.stack }, "unexpected error"));
+  process.on("unhandledRejection", (error) => {
+    log.error({ error: error instanceof Error ? error.stack : String(error) }, "unexpected rejection");
+  });
+  // containerd stops shims by Shutdown; signals to its process group are not for us.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+}

@@ -1,0 +1,93 @@
+/** Reads the parts of containerd's requests that are packed messages or JSON. */
+import { containerd, pclive } from "#protos/shim";
+import { DEFAULT_OPTIONS, type RuntimeOptions } from "../bundle/options.js";
+import type { CheckpointRequest } from "../container/checkpoint.js";
+import { ShimError } from "../errors.js";
+import { type Any, bytesOf, typeNameOf } from "../wire.js";
+
+const { Options, CheckpointOptions } = containerd.runc.v1;
+const { IncomingOptions } = pclive.shim.v1;
+
+const RUNC_OPTIONS = "containerd.runc.v1.Options";
+const CHECKPOINT_OPTIONS = "containerd.runc.v1.CheckpointOptions";
+
+export interface TaskOptions {
+  readonly runtime: RuntimeOptions;
+  /** Set when a migration brings the task's processes. */
+  readonly migration: string | undefined;
+}
+
+/** @throws ShimError INVALID_ARGUMENT for options that we do not know or cannot decode */
+export function taskOptions(any: Any | null | undefined): TaskOptions {
+  if (!any?.type_url) return { runtime: DEFAULT_OPTIONS, migration: undefined };
+  const runtime = runtimeOptions(any);
+  const { migration } = decode(RUNC_OPTIONS, () => IncomingOptions.decode(bytesOf(any)));
+  if (migration === "") return { runtime, migration: undefined };
+  if (!/^[0-9a-f]{32}$/.test(migration)) {
+    throw new ShimError(
+      "INVALID_ARGUMENT",
+      "the migration's id must be 32 hex digits",
+      "see the agent's log",
+    );
+  }
+  return { runtime, migration };
+}
+
+function runtimeOptions(any: Any): RuntimeOptions {
+  const name = typeNameOf(any);
+  if (name !== RUNC_OPTIONS) {
+    throw new ShimError(
+      "INVALID_ARGUMENT",
+      `runtime options of type ${name} are not supported`,
+      `use ${RUNC_OPTIONS}`,
+    );
+  }
+  const options = decode(name, () => Options.decode(bytesOf(any)));
+  return {
+    binaryName: options.binaryName,
+    root: options.root,
+    systemdCgroup: options.systemdCgroup,
+    noPivotRoot: options.noPivotRoot,
+    noNewKeyring: options.noNewKeyring,
+    shimCgroup: options.shimCgroup,
+    ioUid: options.ioUid,
+    ioGid: options.ioGid,
+    criuImagePath: options.criuImagePath,
+    criuWorkPath: options.criuWorkPath,
+  };
+}
+
+/** Without options: the task goes on, as the runc shim has it. */
+export function checkpointRequest(path: string, any: Any | null | undefined): CheckpointRequest {
+  const known = any?.type_url ? typeNameOf(any) : CHECKPOINT_OPTIONS;
+  if (known !== CHECKPOINT_OPTIONS) {
+    throw new ShimError("INVALID_ARGUMENT", `checkpoint options of type ${known} are not supported`);
+  }
+  const options = decode(known, () => CheckpointOptions.decode(any ? bytesOf(any) : new Uint8Array()));
+  return {
+    path,
+    workPath: options.workPath,
+    exit: options.exit,
+    openTcp: options.openTcp,
+    externalUnixSockets: options.externalUnixSockets,
+    terminal: options.terminal,
+    fileLocks: options.fileLocks,
+    emptyNamespaces: options.emptyNamespaces,
+    parentPath: options.parentPath,
+  };
+}
+
+/** The text of a JSON payload (an OCI process, or resources). */
+export function jsonOf(any: Any | null | undefined, what: string): string {
+  if (!any?.value?.length)
+    throw new ShimError("INVALID_ARGUMENT", `no ${what} in the request`, "send it as JSON");
+  return Buffer.from(any.value).toString("utf8");
+}
+
+function decode<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new ShimError("INVALID_ARGUMENT", `${what} cannot be decoded`, "use a released containerd", cause);
+  }
+}

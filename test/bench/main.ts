@@ -1,0 +1,73 @@
+/**
+ * `npm run bench -- NAME`: the benchmarks.
+ */
+import { Command, InvalidArgumentError } from "commander";
+import { downtime } from "./downtime.js";
+import { FULL, type Plan, QUICK, STRATEGIES, type Strategy, WORKLOADS, type Workload } from "./plan.js";
+
+function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
+  return (text) =>
+    text.split(",").map((word) => {
+      if (!allowed.includes(word as T)) throw new InvalidArgumentError(`use some of ${allowed.join(",")}`);
+      return word as T;
+    });
+}
+
+function numbers(text: string): number[] {
+  return text.split(",").map((word) => {
+    const value = Number(word);
+    if (!Number.isFinite(value) || value <= 0)
+      throw new InvalidArgumentError(`${word} is no positive number`);
+    return value;
+  });
+}
+
+function one(text: string): number {
+  return numbers(text)[0] ?? 0;
+}
+
+interface Flags {
+  json: string;
+  svg?: string;
+  quick?: boolean;
+  workload?: Workload[];
+  memory?: number[];
+  link?: number[];
+  strategy?: Strategy[];
+  repetitions?: number;
+  rate: number;
+}
+
+function planOf(flags: Flags): Plan {
+  const base = flags.quick === true ? QUICK : FULL;
+  return {
+    workloads: flags.workload ?? base.workloads,
+    memoryMb: flags.memory ?? base.memoryMb,
+    linkMbit: flags.link ?? base.linkMbit,
+    strategies: flags.strategy ?? base.strategies,
+    repetitions: flags.repetitions ?? base.repetitions,
+  };
+}
+
+const program = new Command("bench").description("benchmarks of PCLive, on the two-host lab");
+program
+  .command("downtime")
+  .description("client-seen gap, restore time and traffic of each strategy, side by side")
+  .option("--json <file>", "where the measurements go", "build/bench/downtime.json")
+  .option("--svg <file>", "draw a chart of the gaps")
+  .option("--quick", "2 GB, read-heavy, 10 Gbit/s, precopy and pipelined, 3 repetitions")
+  .option("--workload <list>", Object.keys(WORKLOADS).join(","), listOf(Object.keys(WORKLOADS) as Workload[]))
+  .option("--memory <list>", "megabytes of data", numbers)
+  .option("--link <list>", "Mbit/s", numbers)
+  .option("--strategy <list>", STRATEGIES.join(","), listOf(STRATEGIES))
+  .option("--repetitions <n>", "of each case", one)
+  .option("--rate <n>", "offered requests per second", one, 2000)
+  .action(async (flags: Flags) => {
+    process.exitCode = await downtime({
+      plan: planOf(flags),
+      json: flags.json,
+      svg: flags.svg,
+      rate: flags.rate,
+    });
+  });
+await program.parseAsync(process.argv);

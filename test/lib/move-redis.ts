@@ -1,0 +1,102 @@
+/**
+ * The scenario of demo, bench and end-to-end tests: a Redis with data and an open-loop load is moved,
+ * its dataset digested before and after, its client's view kept.
+ */
+import type { Lab } from "../lab/lab.js";
+import { achievedShare, Load, type LoadOptions, type LoadReport } from "./load.js";
+import { type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
+import { RedisContainer } from "./redis.js";
+
+export interface MoveOptions {
+  readonly id: string;
+  readonly address: string;
+  readonly from: string;
+  readonly to: string;
+  readonly memoryMb: number;
+  readonly valueBytes: number;
+  readonly load: LoadOptions;
+  readonly migrate: MigrateWords;
+  /** Load before the migration begins and after it ended. */
+  readonly settleMs: number;
+  /** Memory touched beforehand and freed at the switchover, so that every strategy finds memory alike. */
+  readonly warmMb: number;
+  readonly say?: (line: string) => void;
+}
+
+export interface Moved {
+  readonly report: Report;
+  readonly load: LoadReport;
+  readonly digestBefore: string;
+  readonly digestAfter: string;
+  /** Achieved over offered requests during the rounds. */
+  readonly achievedInRounds: number;
+  readonly tasksFrom: string;
+  readonly tasksTo: string;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Holds touched memory on host c until it is told to free it. */
+async function warmMemory(lab: Lab, megabytes: number): Promise<() => void> {
+  if (megabytes === 0) return () => undefined;
+  const child = lab.spawn("c", ["/repo/build/programs/warm/warm", String(megabytes)]);
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.once("data", () => resolve());
+    child.once("close", () => reject(new Error("the warming program ended early")));
+  });
+  return () => void lab.exec("c", ["pkill", "-KILL", "-x", "warm"]).catch(() => undefined);
+}
+
+/** Moves a fresh Redis under load and takes everything away again. @throws when the migration fails */
+export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> {
+  const say = options.say ?? ((): void => undefined);
+  const redis = await RedisContainer.start(lab, options.from, options);
+  try {
+    say(`filling ${redis.keys} keys of ${options.valueBytes} bytes`);
+    await redis.populate();
+    const digestBefore = await redis.digest();
+    const freeWarm = await warmMemory(lab, options.warmMb);
+    say(
+      `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
+    );
+    const load = Load.start(lab, redis, options.load);
+    let loadReport: LoadReport | undefined;
+    let roundsFrom = 0;
+    let switchoverAt = 0;
+    let report: Report;
+    try {
+      await sleep(options.settleMs);
+      report = await migrateOrThrow(
+        lab,
+        options.from,
+        redis.options.id,
+        options.to,
+        options.migrate,
+        (event) => {
+          if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
+          if (event.phase?.name === "switchover") {
+            switchoverAt = event.at ?? 0;
+            freeWarm();
+          }
+        },
+      );
+      await sleep(options.settleMs);
+    } finally {
+      freeWarm();
+      loadReport = await load.stop(lab);
+    }
+    const digestAfter = await redis.digest();
+    return {
+      report,
+      load: loadReport,
+      digestBefore,
+      digestAfter,
+      achievedInRounds: achievedShare(loadReport, roundsFrom, switchoverAt),
+      tasksFrom: (await lab.exec(options.from, ["ctr", "task", "ls"])).stdout.trimEnd(),
+      tasksTo: (await lab.exec(options.to, ["ctr", "task", "ls"])).stdout.trimEnd(),
+    };
+  } finally {
+    await redis.remove(options.from).catch(() => undefined);
+    await redis.remove(options.to).catch(() => undefined);
+  }
+}

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { containerd, google, pclive } from "#protos/shim";
+import { DEFAULT_OPTIONS, optionsFromJson, optionsToJson } from "../../../shim/bundle/options.js";
+import { parseBootstrap } from "../../../shim/cli/bootstrap.js";
+import { parseFlags } from "../../../shim/cli/flags.js";
+import { ShimError } from "../../../shim/errors.js";
+import { checkpointRequest, jsonOf, taskOptions } from "../../../shim/service/requests.js";
+import { anyOf } from "../../../shim/wire.js";
+
+const { Options } = containerd.runc.v1;
+const RUNC = "containerd.runc.v1.Options";
+const invalid = (error: unknown) => error instanceof ShimError && error.code === "INVALID_ARGUMENT";
+
+describe("task options", () => {
+  it("are the defaults when absent", () => {
+    assert.deepEqual(taskOptions(null), { runtime: DEFAULT_OPTIONS, migration: undefined });
+  });
+
+  it("are runC's, with any prefix of the type's name", () => {
+    const any = anyOf(RUNC, Options, { root: "/r", systemdCgroup: true });
+    for (const type_url of [RUNC, `type.googleapis.com/${RUNC}`]) {
+      const { runtime } = taskOptions({ ...any, type_url });
+      assert.deepEqual(runtime, { ...DEFAULT_OPTIONS, root: "/r", systemdCgroup: true });
+    }
+  });
+
+  it("may announce a migration, with the container's own options inside", () => {
+    const inner = Options.encode({ binaryName: "crun" }).finish();
+    const withMigration = (migration: string) => ({
+      type_url: RUNC,
+      value: Buffer.concat([inner, pclive.shim.v1.IncomingOptions.encode({ migration }).finish()]),
+    });
+    const options = taskOptions(withMigration("0".repeat(32)));
+    assert.equal(options.migration, "0".repeat(32));
+    assert.equal(options.runtime.binaryName, "crun");
+    const bad = withMigration("../x");
+    assert.throws(() => taskOptions(bad), invalid);
+  });
+
+  it("are refused when unknown or damaged", () => {
+    assert.throws(() => taskOptions({ type_url: "other.Options" }), invalid);
+    assert.throws(() => taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), invalid);
+  });
+
+  it("survive options.json", () => {
+    const options = { ...DEFAULT_OPTIONS, root: "/r", ioUid: 5, noPivotRoot: true };
+    assert.deepEqual(optionsToJson(options), { root: "/r", io_uid: 5, no_pivot_root: true });
+    assert.deepEqual(optionsFromJson(JSON.parse(JSON.stringify(optionsToJson(options)))), options);
+    assert.deepEqual(optionsFromJson({ root: 7, io_uid: "x", more: 1 }), DEFAULT_OPTIONS);
+  });
+});
+
+describe("other requests", () => {
+  it("let a checkpointed task go on unless told otherwise", () => {
+    assert.equal(checkpointRequest("/c", null).exit, false);
+    const any = anyOf("containerd.runc.v1.CheckpointOptions", containerd.runc.v1.CheckpointOptions, {
+      exit: true,
+    });
+    assert.equal(checkpointRequest("/c", any).exit, true);
+  });
+
+  it("need their JSON", () => {
+    assert.throws(() => jsonOf(null, "process"), invalid);
+    assert.equal(jsonOf({ value: Buffer.from("{}") }, "process"), "{}");
+  });
+});
+
+describe("bootstrap", () => {
+  const flags = parseFlags(["-namespace", "default", "-id", "a", "start"]);
+
+  it("takes nothing, options, and parameters for what they are", () => {
+    const options = anyOf(RUNC, Options, { shimCgroup: "/shims" });
+    const bare = google.protobuf.Any.encode(options).finish();
+    const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+    const params = {
+      instanceId: "a",
+      namespace: "default",
+      logLevel: -4,
+      socketDir: "/s",
+      extensions: [{ value: options }],
+    };
+    assert.deepEqual(parseBootstrap(new Uint8Array(), flags), {
+      shimCgroup: "",
+      debug: false,
+      socketDir: undefined,
+    });
+    assert.deepEqual(parseBootstrap(bare, flags), {
+      shimCgroup: "/shims",
+      debug: false,
+      socketDir: undefined,
+    });
+    assert.deepEqual(parseBootstrap(BootstrapParams.encode(params).finish(), flags), {
+      shimCgroup: "/shims",
+      debug: true,
+      socketDir: "/s",
+    });
+  });
+
+  it("does not fall for parameters of somebody else", () => {
+    const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+    const other = BootstrapParams.encode({ instanceId: "b", namespace: "default", socketDir: "/s" }).finish();
+    assert.equal(parseBootstrap(other, flags).socketDir, undefined);
+  });
+});
