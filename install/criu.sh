@@ -75,6 +75,13 @@ content_key() {
 	} | sha256sum | cut -c 1-16
 }
 
+overlay_objects() { # overlay_objects TREE: one at a time, since CRIU's make makes its restorer blob anew, and at once, for each goal
+	local object
+	for object in $PCLIVE_OBJECTS; do
+		timeout 900 make -C "$1" -j "${JOBS:-2}" "$object" || return 1
+	done
+}
+
 build() { # build FOLDER
 	local folder=$1 log=$1.log tree source
 	tree=$folder/tree
@@ -93,11 +100,9 @@ build() { # build FOLDER
 	# The number marks CRIU's cache of kernel features: builds must not take each other's.
 	export SOURCE_DATE_EPOCH=$((16#${key:0:7}))
 	if ! {
-		# shellcheck disable=SC2086 # a list of words
-		timeout 900 make -C "$tree" -j "${JOBS:-2}" $PCLIVE_OBJECTS &&
-			timeout 900 make -C "$tree" -j "${JOBS:-2}" "LD=$here/criu/ld" criu
+		overlay_objects "$tree" && timeout 900 make -C "$tree" -j "${JOBS:-2}" "LD=$here/criu/ld" criu
 	} >"$log" 2>&1; then
-		tail -n 25 "$log" >&2
+		grep -E -B 2 'rror|\*\*\*' "$log" | tail -n 25 >&2
 		fail "the build failed; all of it is in $log" "make deps installs the packages that it needs"
 	fi
 	nm "$tree/criu/criu" | grep -c __wrap_cr_restore_tasks >/dev/null || fail "the overlay was not linked in" "see $log"
