@@ -5,6 +5,9 @@
 # What a host runs, and from what the container images are made (redis-server, busybox-static).
 HOST_PACKAGES=(containerd runc iproute2 nftables iptables procps iputils-ping redis-server redis-tools
 	attr openssl tini busybox-static strace libprotobuf-c1 libnl-3-200 libbsd0)
+# What a test asks for besides: LAB_PACKAGES, words.
+read -ra extra_packages <<<"${LAB_PACKAGES:-}"
+HOST_PACKAGES+=("${extra_packages[@]}")
 
 rootfs_path() {
 	printf '%s/rootfs-%s-%s\n' "$CACHE" "$SUITE" "$( (echo "${HOST_PACKAGES[*]}" && declare -f build_rootfs trim_rootfs) | sha256sum | cut -c1-16)"
