@@ -29,7 +29,7 @@ interface Binding {
   watchReadable(fd: number, callback: () => void): () => void;
   startPump(
     input: number,
-    outputs: readonly number[],
+    output: number,
     stopWhenLost: boolean,
   ): { done: Promise<number>; stop: () => void };
 }

@@ -2,7 +2,7 @@ import { binding } from "./binding.js";
 import { checkFd } from "./check.js";
 
 export interface PumpOptions {
-  /** End when no output is left, instead of reading on and throwing away (default false). */
+  /** End when the output is gone, instead of reading on and throwing away (default false). */
   readonly stopWhenLost?: boolean;
 }
 
@@ -16,15 +16,17 @@ export interface Pump {
   stop(): Promise<void>;
 }
 
+const NONE = -1;
+
 /**
- * Copies what `input` gives to every one of `outputs` (none: it is read and thrown away) in a thread of its own,
- * with 64 KiB in flight at most. Works on duplicates: the caller's descriptors stay the caller's, and may be closed
- * at any time. Their open files become non-blocking. An output that fails is left out.
+ * Copies what `input` gives to `output` (undefined: it is read and thrown away) in the one thread that all pumps
+ * share. Between pipes pages are handed over; otherwise at most 32 KiB are in flight. Works on duplicates: the caller's
+ * descriptors stay the caller's, and may be closed at any time. Their open files become non-blocking.
  */
-export function pump(input: number, outputs: readonly number[], options: PumpOptions = {}): Pump {
+export function pump(input: number, output: number | undefined, options: PumpOptions = {}): Pump {
   checkFd("input", input);
-  for (const fd of outputs) checkFd("output", fd);
-  const running = binding.startPump(input, outputs, options.stopWhenLost ?? false);
+  if (output !== undefined) checkFd("output", output);
+  const running = binding.startPump(input, output ?? NONE, options.stopWhenLost ?? false);
   let ended = false;
   const end = () => {
     ended = true;

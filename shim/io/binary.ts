@@ -1,11 +1,12 @@
 /** binary:// output: a program that takes both streams, e.g. into a log. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, createReadStream } from "node:fs";
-import { pipe } from "#addon";
+import { createReadStream } from "node:fs";
 import { ShimError } from "../errors.js";
 import { settledWithin, within } from "../time.js";
-import type { Sink, Sinks } from "./types.js";
+import { closeAll, openPipes } from "./descriptors.js";
+import { sinkOf } from "./ends.js";
+import type { Sinks } from "./types.js";
 
 /** The program says that it reads by a byte on, or the end of, its descriptor 5. */
 const READY_MS = 10_000;
@@ -25,15 +26,17 @@ export function binaryTarget(uri: URL): BinaryTarget {
 
 /** @throws ShimError when the program cannot be started or does not become ready within 10 s */
 export async function openBinarySinks(target: BinaryTarget, namespace: string, id: string): Promise<Sinks> {
-  const [outRead, outWrite] = pipe();
-  const [errRead, errWrite] = pipe();
-  const [readyRead, readyWrite] = pipe();
+  const [[outRead, outWrite], [errRead, errWrite], [readyRead, readyWrite]] = openPipes(3) as [
+    [number, number],
+    [number, number],
+    [number, number],
+  ];
   const child = spawn(target.path, [...target.args], {
     env: { CONTAINER_ID: id, CONTAINER_NAMESPACE: namespace },
     stdio: ["ignore", "ignore", "ignore", outRead, errRead, readyWrite],
   });
-  for (const fd of [outRead, errRead, readyWrite]) closeSync(fd);
-  const sinks = [sink(outWrite), sink(errWrite)] as const;
+  closeAll([outRead, errRead, readyWrite]);
+  const sinks = [sinkOf(outWrite), sinkOf(errWrite)] as const;
   const close = async () => {
     for (const each of sinks) each.close();
     await stop(child);
@@ -68,15 +71,4 @@ async function stop(child: ChildProcess): Promise<void> {
   const ended = once(child, "exit");
   child.kill("SIGTERM");
   if (!(await settledWithin(STOP_MS, ended))) child.kill("SIGKILL");
-}
-
-function sink(fd: number): Sink {
-  let open = true;
-  return {
-    fd,
-    close: () => {
-      if (open) closeSync(fd);
-      open = false;
-    },
-  };
 }

@@ -67,8 +67,10 @@ class ConsoleIo implements ProcessIo {
     await this.#stopWaiting();
     if (this.#size) setWinsize(this.#master, this.#size.columns, this.#size.rows);
     if (this.#source) this.#input = copy(this.#source.fd, this.#master, true);
+    this.#source?.handOver();
     const stdout = this.#sinks?.stdout;
     this.#output = copy(this.#master, stdout?.fd);
+    stdout?.handOver();
     void this.#output.done.then(() => stdout?.close());
   }
 

@@ -14,7 +14,7 @@ export interface Copy {
  * @param stopWhenLost end when the output is gone, instead of reading on so that the writer need not wait
  */
 export function copy(from: number, to: number | undefined, stopWhenLost = false): Copy {
-  const running = pump(from, to === undefined ? [] : [to], { stopWhenLost });
+  const running = pump(from, to, { stopWhenLost });
   const done = running.done.then(
     () => undefined,
     () => undefined,

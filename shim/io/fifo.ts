@@ -3,6 +3,7 @@ import { closeSync, constants, open } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf, ShimError } from "../errors.js";
 import { sleep } from "../time.js";
+import { sinkOf, sourceOf } from "./ends.js";
 import type { Sink, Source } from "./types.js";
 
 const openFd = promisify(open) as (path: string, flags: number) => Promise<number>;
@@ -15,54 +16,27 @@ const READER_MS = 10_000;
  * Opens for writing once there is a reader, so that no output is lost, then holds a reading end of its own:
  * clients may come and go, without one the process waits when the pipe is full.
  *
- * @throws ShimError when nobody opens the other end within 10 s, or the path is no fifo
+ * @throws ShimError when nobody opens the other end within 10 s, or the path cannot be opened
  */
 export async function openFifoSink(path: string): Promise<Sink> {
   const fd = await openWriter(path);
-  let reader: number;
   try {
-    reader = await openFifo(path, O_RDONLY | O_NONBLOCK);
+    return sinkOf(fd, await openFifo(path, O_RDONLY | O_NONBLOCK));
   } catch (error) {
     closeSync(fd);
     throw error;
   }
-  let open = true;
-  return {
-    fd,
-    close: () => {
-      if (!open) return;
-      open = false;
-      closeSync(fd);
-      closeSync(reader);
-    },
-  };
 }
 
 /** Opens for reading, and holds a writing end so that a client may leave and another one come. */
 export async function openFifoSource(path: string): Promise<Source> {
   const fd = await openFifo(path, O_RDONLY | O_NONBLOCK);
-  let writer: number | undefined;
   try {
-    writer = await openFifo(path, O_WRONLY | O_NONBLOCK);
+    return sourceOf(fd, await openFifo(path, O_WRONLY | O_NONBLOCK));
   } catch (error) {
     closeSync(fd);
     throw error;
   }
-  const closeWriter = () => {
-    if (writer === undefined) return;
-    closeSync(writer);
-    writer = undefined;
-  };
-  let open = true;
-  return {
-    fd,
-    closeWriter,
-    close: () => {
-      closeWriter();
-      if (open) closeSync(fd);
-      open = false;
-    },
-  };
 }
 
 async function openWriter(path: string): Promise<number> {

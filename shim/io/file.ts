@@ -1,9 +1,10 @@
 /** file:// output: both streams appended to one file. */
-import { closeSync, open } from "node:fs";
+import { open } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
 import { promisify } from "node:util";
 import { ShimError } from "../errors.js";
+import { sinkOf } from "./ends.js";
 import type { Sink } from "./types.js";
 
 const openFd = promisify(open) as (path: string, flags: string, mode: number) => Promise<number>;
@@ -18,13 +19,5 @@ export async function openFileSink(path: string): Promise<Sink> {
     );
   }
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const fd = await openFd(path, "a", 0o644);
-  let isOpen = true;
-  return {
-    fd,
-    close: () => {
-      if (isOpen) closeSync(fd);
-      isOpen = false;
-    },
-  };
+  return sinkOf(await openFd(path, "a", 0o644));
 }

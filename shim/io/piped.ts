@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { pipe } from "#addon";
 import type { Stdio } from "../../runtime/runc/index.js";
 import { type Copy, copy } from "./copy.js";
+import { closeAll } from "./descriptors.js";
 import type { ProcessIo, Sink, Sinks, Source } from "./types.js";
 
 const openFd = promisify(open) as (path: string, flags: number) => Promise<number>;
@@ -42,14 +43,19 @@ export class PipedIo implements ProcessIo {
     sinks: Sinks | undefined,
     owner: PipeOwner,
   ): Promise<PipedIo> {
-    const ends: { child: number; ours: number | undefined }[] = [];
-    for (const [index, isPipe] of wanted.entries()) ends.push(await openEnd(index, isPipe, owner));
-    const [input, output, errors] = ends as [(typeof ends)[0], (typeof ends)[0], (typeof ends)[0]];
+    const [input, output, errors] = await openEnds(wanted, owner);
     const io = new PipedIo([input.child, output.child, errors.child], source, sinks);
-    io.#feed(input.ours);
-    io.#drain(output.ours, sinks?.stdout);
-    io.#drain(errors.ours, sinks?.stderr);
-    return io;
+    const unused = new Set([input.ours, output.ours, errors.ours]);
+    try {
+      io.#feed(input.ours, unused);
+      io.#drain(output.ours, sinks?.stdout, unused);
+      io.#drain(errors.ours, sinks?.stderr, unused);
+      return io;
+    } catch (error) {
+      closeAll(unused);
+      await io.close();
+      throw error;
+    }
   }
 
   async started(): Promise<void> {
@@ -84,43 +90,62 @@ export class PipedIo implements ProcessIo {
     for (const fd of new Set(this.child)) closeSync(fd);
   }
 
-  #feed(ours: number | undefined): void {
+  /** @param unused loses what is in use now */
+  #feed(ours: number | undefined, unused: Set<number | undefined>): void {
     if (ours === undefined) return;
     if (!this.#source) {
+      unused.delete(ours);
       this.#heldStdin = ours;
       return;
     }
-    const running = copy(this.#source.fd, ours, true);
-    this.#copies.push(running);
     // The end of the client's input is the end of the process's; and a process that closed its input wants no more.
-    void running.done.then(() => closeSync(ours));
+    this.#copies.push(copy(this.#source.fd, ours, true));
+    unused.delete(ours);
+    closeSync(ours);
+    this.#source.handOver();
   }
 
-  #drain(ours: number | undefined, sink: Sink | undefined): void {
+  #drain(ours: number | undefined, sink: Sink | undefined, unused: Set<number | undefined>): void {
     if (ours === undefined) return;
     const running = copy(ours, sink?.fd);
+    unused.delete(ours);
+    closeSync(ours);
+    // Only the copy holds it now. So its end reaches a client at once, who waits for it before deleting the task.
+    sink?.handOver();
     this.#copies.push(running);
-    // At once: clients wait for the end of the stream before they delete the task.
-    const ended = running.done.then(() => {
-      sink?.close();
-      closeSync(ours);
-    });
-    this.#outputs.push(ended);
+    this.#outputs.push(running.done.then(() => sink?.close()));
   }
 }
 
-async function openEnd(
-  index: number,
-  isPipe: boolean,
-  owner: PipeOwner,
-): Promise<{ child: number; ours: number | undefined }> {
+interface Pipe {
+  readonly child: number;
+  readonly ours: number | undefined;
+}
+
+async function openEnds(wanted: Wanted, owner: PipeOwner): Promise<[Pipe, Pipe, Pipe]> {
+  const pipes: Pipe[] = [];
+  try {
+    for (const [index, isPipe] of wanted.entries()) pipes.push(await openEnd(index, isPipe, owner));
+    return pipes as [Pipe, Pipe, Pipe];
+  } catch (error) {
+    closeAll(pipes.flatMap(({ child, ours }) => [child, ours]));
+    throw error;
+  }
+}
+
+async function openEnd(index: number, isPipe: boolean, owner: PipeOwner): Promise<Pipe> {
   if (!isPipe) {
     const mode = index === 0 ? constants.O_RDONLY : constants.O_WRONLY;
     return { child: await openFd("/dev/null", mode), ours: undefined };
   }
   const [read, write] = pipe();
   const [child, ours] = index === 0 ? [read, write] : [write, read];
-  // A container's process must be able to open /dev/stdout again.
-  if (owner.uid !== 0 || owner.gid !== 0) await chownPath(`/proc/self/fd/${child}`, owner.uid, owner.gid);
-  return { child, ours };
+  try {
+    // A container's process must be able to open /dev/stdout again.
+    if (owner.uid !== 0 || owner.gid !== 0) await chownPath(`/proc/self/fd/${child}`, owner.uid, owner.gid);
+    return { child, ours };
+  } catch (error) {
+    closeAll([child, ours]);
+    throw error;
+  }
 }

@@ -1,4 +1,5 @@
 /** Chooses by the scheme of stdout where output goes. */
+import { stat } from "node:fs/promises";
 import { ShimError } from "../errors.js";
 import { binaryTarget, openBinarySinks } from "./binary.js";
 import { openFifoSink } from "./fifo.js";
@@ -40,14 +41,23 @@ export function fifoPath(uri: string): string {
 }
 
 async function openFifoSinks(paths: StdioPaths): Promise<Sinks> {
-  const stdout = paths.stdout === "" ? undefined : await openFifoSink(fifoPath(paths.stdout));
+  const stdout = paths.stdout === "" ? undefined : await openPathSink(fifoPath(paths.stdout));
   try {
     const separate = paths.stderr !== "" && !paths.terminal;
-    return together(stdout, separate ? await openFifoSink(fifoPath(paths.stderr)) : undefined);
+    return together(stdout, separate ? await openPathSink(fifoPath(paths.stderr)) : undefined);
   } catch (error) {
     stdout?.close();
     throw error;
   }
+}
+
+/** Clients may as well name a file that is there. */
+async function openPathSink(path: string): Promise<Sink> {
+  const isFile = await stat(path).then(
+    (about) => about.isFile(),
+    () => false,
+  );
+  return isFile ? openFileSink(path) : openFifoSink(path);
 }
 
 async function openFileSinks(uri: URL): Promise<Sinks> {

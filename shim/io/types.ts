@@ -11,8 +11,10 @@ export interface StdioPaths {
 
 /** Where output of a process goes. */
 export interface Sink {
-  /** Written to until `close`. */
+  /** Written to until `handOver` or `close`. */
   readonly fd: number;
+  /** A copy has its own descriptor: ours goes, and the end of the copy is the end of the stream. Idempotent. */
+  handOver(): void;
   /** Gives the descriptor back; readers at the other end see the end of the stream. Idempotent. */
   close(): void;
 }
@@ -27,8 +29,10 @@ export interface Sinks {
 
 /** Where input of a process comes from. */
 export interface Source {
-  /** Read from until its end. */
+  /** Read from until `handOver` or `close`. */
   readonly fd: number;
+  /** A copy has its own descriptor: ours goes. Idempotent. */
+  handOver(): void;
   /** The client will write no more: the end of the stream comes when it has closed its end too. */
   closeWriter(): void;
   close(): void;

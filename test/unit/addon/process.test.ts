@@ -154,7 +154,7 @@ describe("addon: processes", () => {
       const { pump, pipe, watchReadable, eventFd } = await import(${JSON.stringify(import.meta.resolve("#addon"))});
       const { Worker, isMainThread } = await import("node:worker_threads");
       const [input] = pipe();
-      pump(input, []);
+      pump(input, undefined);
       watchReadable(eventFd(), () => {});
       process.exit(0);`;
     const worker = `
