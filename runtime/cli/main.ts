@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { AgentClient } from "./client.js";
 import { CliError, EXIT } from "./exit.js";
+import { addInstall, addUninstall } from "./install/command.js";
 import { buildRequest, type MigrateOptions, migrate } from "./migrate.js";
 import { renderCheck, renderStatus } from "./report.js";
 
@@ -122,6 +123,8 @@ export function buildProgram(version: string): Command {
     .showHelpAfterError("(pclive --help tells more)")
     .exitOverride();
   for (const add of [addMigrate, addCheck, addStatus, addCancel, addCerts]) add(program);
+  addInstall(program, version);
+  addUninstall(program);
   program.addHelpText(
     "after",
     "\nExit codes: 0 done, 1 failed (the container runs on here), 2 usage, 3 refused by the check, 4 no agent,\n" +
