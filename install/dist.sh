@@ -49,12 +49,14 @@ EOF
 	mv "$dist/bin/$1.new" "$dist/bin/$1"
 }
 
-bundle shim/main.js shim.js
 bundle runtime/agent/main.js pclived.js
 bundle runtime/cli/main.js pclive.js
 # Without it Node would take the files for CommonJS.
 echo '{ "type": "module" }' >"$lib/package.json"
 
+rm -f "$lib/shim.js"
+"$root/install/shim.sh" "$build" "$build/shim"
+ship "$build/shim/containerd-shim-pclive-v2" "$dist/bin/containerd-shim-pclive-v2"
 ship "$build/native/addon/pclive.node" "$lib/pclive.node"
 ship "$build/native/engine/pclive-engine" "$lib/pclive-engine"
 ship "$build/criu/criu" "$lib/criu/criu"
@@ -64,9 +66,6 @@ for text in "$root/LICENSE" "$root"/LICENSES/*; do ship "$text" "$dist/share/doc
 node=$(node -p 'fs.realpathSync(process.execPath)')
 # shellcheck disable=SC2016 # the lines are expanded by the launchers
 launchers() {
-	# A shim lives as long as its container, and there are many: a small young generation and a small heap.
-	launcher containerd-shim-pclive-v2 \
-		'exec "$node" --max-semi-space-size=1 --max-old-space-size=128 --optimize-for-size "$lib/shim.js" "$@"'
 	launcher pclived 'exec "$node" --max-semi-space-size=4 --max-old-space-size=512 "$lib/pclived.js" "$@"'
 	launcher pclive 'exec "$node" "$lib/pclive.js" "$@"'
 	launcher pclive-criu 'exec "$lib/criu/criu" "$@"'

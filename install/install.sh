@@ -47,9 +47,11 @@ put_all() {
 		[[ -x $dist/$file ]] && mode=755
 		put "$dist/$file" "$into/$file" "$mode"
 	done < <(cd "$dist" && find lib/pclive share/doc/pclive -type f ! -name '*.new*' -printf '%p\0')
-	for program in "${programs[@]}"; do
+	# Which Node it will be is decided here, not by the PATH of whoever starts it: containerd's may lack it.
+	ln -sfn "$node" "$into/lib/pclive/node"
+	put "$dist/bin/containerd-shim-pclive-v2" "$into/bin/containerd-shim-pclive-v2" 755
+	for program in "${programs[@]:1}"; do
 		[[ -f $dist/bin/$program ]] || continue
-		# Which Node it will be is decided here, not by the PATH of whoever starts it: containerd's may lack it.
 		sed "s|^node=.*|node=\${PCLIVE_NODE:-$node}|" "$dist/bin/$program" >"$into/.pclive.$$"
 		put "$into/.pclive.$$" "$into/bin/$program" 755
 		rm -f "$into/.pclive.$$"

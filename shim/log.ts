@@ -1,7 +1,7 @@
 /** The shim's log: lines into the bundle's fifo `log`, which containerd copies to its own. */
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import pino, { type Logger } from "pino";
+import type { Logger } from "pino";
 import { errnoOf } from "./errors.js";
 
 export interface LogOptions {
@@ -11,12 +11,32 @@ export interface LogOptions {
   readonly debug: boolean;
 }
 
-export function openLog(options: LogOptions): Logger {
-  const { bundle, namespace, id, debug } = options;
+/** What the shim says and to whom it matters: fields for a machine, a text for a person. */
+export interface Log {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
+
+/** Most shims have nothing to say in their lives: pino is loaded with the first line that is not below the level. */
+export function openLog(options: LogOptions): Log {
+  let logger: Promise<Logger> | undefined;
+  const at = (level: keyof Log) => (fields: object, text: string) => {
+    if (level === "debug" && !options.debug) return;
+    logger ??= openPino(options);
+    // Lines keep their order, for all wait for the same promise.
+    void logger.then((opened) => opened[level](fields, text));
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+async function openPino({ bundle, namespace, id, debug }: LogOptions): Promise<Logger> {
+  const { pino, stdTimeFunctions } = await import("pino");
   const settings = {
     level: debug ? "debug" : "info",
     base: { shim: "pclive", namespace, id },
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: stdTimeFunctions.isoTime,
   };
   return pino(settings, new FifoLog(join(bundle, "log")));
 }

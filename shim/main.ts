@@ -4,13 +4,16 @@ import { parseFlags } from "./cli/flags.js";
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2));
   switch (flags.action) {
-    case "server": {
-      const { runServer } = await import("./cli/run-server.js");
-      return runServer(flags);
-    }
     case "start": {
-      const { start } = await import("./cli/start.js");
-      return finish(await start(flags));
+      // The launcher tells containerd of an error; see its report.
+      const [{ start }, { reportError }] = await Promise.all([
+        import("./cli/start.js"),
+        import("./cli/report.js"),
+      ]);
+      return start(flags).catch((error: unknown) => {
+        reportError(textOf(error));
+        process.exit(1);
+      });
     }
     case "delete": {
       const { deleteLeftovers } = await import("./cli/delete.js");
@@ -21,19 +24,21 @@ async function main(): Promise<void> {
       return finish(await info());
     }
     case "version": {
-      const { NAME, VERSION } = await import("./cli/info.js");
-      return finish(
-        `containerd-shim-pclive-v2:\n  Runtime:  ${NAME}\n  Version:  ${VERSION}\n  Node.js:  ${process.version}\n`,
-      );
+      const { version } = await import("./cli/info.js");
+      return finish(version());
     }
   }
 }
 
-/** The answer and nothing else; exits even if something (a server's channel) is still open. */
+/** The answer and nothing else; exits even if something is still open. */
 function finish(answer: string | Uint8Array): void {
   process.stdout.write(answer, () => process.exit(0));
 }
 
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`, () => process.exit(1));
+  process.stderr.write(`${textOf(error)}\n`, () => process.exit(1));
 });

@@ -1,16 +1,29 @@
 /** Where the shim's own files are. */
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 
-/** Folder of the installed files: that of the running bundle, unless `PCLIVE_LIB` names another. */
+/** Where packages and `make install` put them, for a shim that was copied somewhere else. */
+const USUAL = ["/usr/local/lib/pclive", "/usr/lib/pclive"];
+
+/**
+ * Folder of the engine and of our CRIU: `PCLIVE_LIB`, else that of the shim's own installation, else a usual one.
+ * Only migration needs them; where they are missing, it says so.
+ */
 export function libDir(): string {
-  return process.env.PCLIVE_LIB ?? dirname(fileURLToPath(import.meta.url));
+  const beside = join(dirname(process.argv[1] ?? ""), "../lib/pclive");
+  const named = process.env.PCLIVE_LIB;
+  if (named) return named;
+  return [beside, ...USUAL].find((folder) => existsSync(join(folder, "pclive-engine"))) ?? beside;
 }
 
-/** The environment for runC: ours, with our CRIU (if it is installed) before any other. */
+/** For the launcher and for Node alone; what we start shall not get them. */
+const OURS = ["UV_THREADPOOL_SIZE", "MALLOC_ARENA_MAX"];
+
+/** The environment for runC: containerd's, with our CRIU (if it is installed) before any other. */
 export function runcEnvironment(lib: string): NodeJS.ProcessEnv {
+  const env = { ...process.env };
+  for (const name of OURS) delete env[name];
   const criu = join(lib, "criu");
-  if (!existsSync(join(criu, "criu"))) return process.env;
-  return { ...process.env, PATH: `${criu}${delimiter}${process.env.PATH ?? ""}` };
+  if (existsSync(join(criu, "criu"))) env.PATH = `${criu}${delimiter}${env.PATH ?? ""}`;
+  return env;
 }

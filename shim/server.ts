@@ -1,6 +1,5 @@
 /** The long-lived part of the shim: serves containerd until the last container is gone. */
 import { getuid } from "node:process";
-import type { Logger } from "pino";
 import { getPeerCred, reap, setSubreaper } from "#addon";
 import { Server, type TtrpcError } from "#ttrpc";
 import type { Flags } from "./cli/flags.js";
@@ -10,7 +9,7 @@ import { Reaper } from "./container/reaper.js";
 import { messageOf } from "./errors.js";
 import { deliverTo } from "./events/containerd.js";
 import { Publisher } from "./events/publisher.js";
-import { openLog } from "./log.js";
+import { type Log, openLog } from "./log.js";
 import { libDir, runcEnvironment } from "./paths.js";
 import { migrationMethods } from "./service/migration.js";
 import { Registry } from "./service/registry.js";
@@ -93,12 +92,12 @@ function mustBeOurUser(fd: number): void {
   if (uid !== getuid?.()) throw new Error(`user ${uid} may not talk to this shim`);
 }
 
-function logFailure(log: Logger, error: TtrpcError, method: string): void {
+function logFailure(log: Log, error: TtrpcError, method: string): void {
   log.info({ method, code: error.code, error: error.message }, "call failed");
 }
 
 /** A mistake in one call must not take the containers' supervisor away. */
-function surviveMistakes(log: Logger): void {
+function surviveMistakes(log: Log): void {
   process.on("uncaughtException", (error) => log.error({ error: error.stack }, "unexpected error"));
   process.on("unhandledRejection", (error) => {
     log.error({ error: error instanceof Error ? error.stack : String(error) }, "unexpected rejection");

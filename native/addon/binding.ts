@@ -51,4 +51,12 @@ function locate(): string {
   );
 }
 
-export const binding: Binding = createRequire(import.meta.url)(locate());
+/** The installed shim is one file with the addon: it has loaded that already, for its code is in there. */
+const LOADED = Symbol.for("pclive.addon");
+
+function load(): Binding {
+  const loaded = (globalThis as { [LOADED]?: Binding })[LOADED];
+  return loaded ?? createRequire(import.meta.url)(locate());
+}
+
+export const binding: Binding = load();

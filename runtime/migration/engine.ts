@@ -80,7 +80,7 @@ export class Engine {
       this.#child.once("error", (error) => {
         this.#end(
           new MigrationError("engine-failed", `${options.binary} cannot be started: ${error.message}`, {
-            remedy: "install PCLive completely: pclive-engine belongs beside shim.js",
+            remedy: "install PCLive completely: pclive-engine belongs into its lib/pclive",
           }),
         );
         resolve();

@@ -1,5 +1,8 @@
-/** Files that a shim keeps in the bundle: for containerd after its restart, and for `delete` without a server. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+/**
+ * Files that a shim keeps in the bundle: for containerd after its restart, and for `delete` without a server. They are
+ * small and in memory (/run): reading them at once is quicker than a thread that does it.
+ */
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePidFile } from "../../runtime/runc/index.js";
 import type { OciSpec } from "../container/migratable.js";
@@ -14,25 +17,25 @@ export const logFile = (bundle: string): string => join(bundle, "log.json");
 export const rootfsOf = (bundle: string): string => join(bundle, "rootfs");
 
 /** Read by containerd 1.6 and 1.7, and by agents, to find the socket again. */
-export async function writeAddress(bundle: string, address: string): Promise<void> {
-  await writeWhole(join(bundle, "address"), address);
+export function writeAddress(bundle: string, address: string): void {
+  writeWhole(join(bundle, "address"), address);
 }
 
-export async function writeOptions(bundle: string, options: RuntimeOptions): Promise<void> {
-  await writeWhole(join(bundle, "options.json"), JSON.stringify(optionsToJson(options)));
-  await writeWhole(join(bundle, "runtime"), options.binaryName);
+export function writeOptions(bundle: string, options: RuntimeOptions): void {
+  writeWhole(join(bundle, "options.json"), JSON.stringify(optionsToJson(options)));
+  writeWhole(join(bundle, "runtime"), options.binaryName);
 }
 
 /** Defaults when Create was never reached. @throws ShimError when the file is damaged */
-export async function readOptions(bundle: string): Promise<RuntimeOptions> {
-  const value = await readJson(join(bundle, "options.json"));
+export function readOptions(bundle: string): RuntimeOptions {
+  const value = readJson(join(bundle, "options.json"));
   return value === undefined ? DEFAULT_OPTIONS : optionsFromJson(value);
 }
 
 /** @throws ShimError when config.json is missing or no object */
-export async function readSpec(bundle: string): Promise<OciSpec> {
+export function readSpec(bundle: string): OciSpec {
   const path = join(bundle, "config.json");
-  const value = await readJson(path);
+  const value = readJson(path);
   if (typeof value !== "object" || value === null) {
     throw new ShimError(
       "INVALID_ARGUMENT",
@@ -44,27 +47,29 @@ export async function readSpec(bundle: string): Promise<OciSpec> {
 }
 
 /** undefined while runC has not started a process. */
-export async function readInitPid(bundle: string): Promise<number | undefined> {
+export function readInitPid(bundle: string): number | undefined {
   return readPidFile(pidFile(bundle));
 }
 
-export async function readPidFile(path: string): Promise<number | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  return parsePidFile(text);
+export function readPidFile(path: string): number | undefined {
+  try {
+    return parsePidFile(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Readers see the old file or the new one, never half of one. */
-async function writeWhole(path: string, text: string): Promise<void> {
+function writeWhole(path: string, text: string): void {
   const temporary = `${path}.tmp`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, path);
+  writeFileSync(temporary, text, { mode: 0o600 });
+  renameSync(temporary, path);
 }
 
-async function readJson(path: string): Promise<unknown> {
+function readJson(path: string): unknown {
   try {
-    const text = await readFile(path, "utf8");
-    if (text.length > MAX_JSON) throw new ShimError("INVALID_ARGUMENT", `${path} is too long`);
-    return JSON.parse(text);
+    if (statSync(path).size > MAX_JSON) throw new ShimError("INVALID_ARGUMENT", `${path} is too long`);
+    return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     if (error instanceof ShimError) throw error;

@@ -1,42 +1,39 @@
-/** What containerd writes to the standard input of `start`. */
-import { fstatSync } from "node:fs";
+/** What containerd writes to the standard input of `start`, and how it wants the answer. */
+import { fstatSync, readSync } from "node:fs";
 import { containerd, google } from "#protos/shim";
 import { type Any, bytesOf, typeNameOf } from "../wire.js";
 import type { Flags } from "./flags.js";
 
-const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
 const { Options } = containerd.runc.v1;
 const RUNC_OPTIONS = "containerd.runc.v1.Options";
 
 /** More than any options have. */
 const MAX_INPUT = 4 * 1024 * 1024;
-const INPUT_MS = 5000;
+const CHUNK = 16 * 1024;
 const DEBUG_LEVEL = -4;
 
 export interface Bootstrap {
+  /** Every containerd reads a bare address; those that send parameters want the message, and speak version 3. */
+  readonly answer: "address" | "message";
   readonly shimCgroup: string;
   readonly debug: boolean;
   /** Where sockets go; undefined: the default. */
   readonly socketDir: string | undefined;
 }
 
-/** Standard input to its end; nothing when it is a terminal or a device. */
-export async function readInput(): Promise<Uint8Array> {
-  const kind = fstatSync(0);
-  if (kind.isCharacterDevice()) return new Uint8Array();
+/** Standard input to its end; nothing when it is a terminal or a device. The launcher bounds the wait for its end. */
+export function readInput(): Uint8Array {
   const chunks: Buffer[] = [];
-  let size = 0;
-  const timer = setTimeout(() => process.stdin.destroy(new Error("standard input does not end")), INPUT_MS);
-  try {
-    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > MAX_INPUT) throw new Error("standard input is too long");
-      chunks.push(chunk);
-    }
-  } finally {
-    clearTimeout(timer);
+  if (fstatSync(0).isCharacterDevice()) return new Uint8Array();
+  for (let size = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(CHUNK);
+    const got = readSync(0, chunk);
+    if (got === 0) return Buffer.concat(chunks);
+    size += got;
+    if (size > MAX_INPUT) throw new Error(`standard input is longer than ${MAX_INPUT} bytes`);
+    chunks.push(chunk.subarray(0, got));
   }
-  return Buffer.concat(chunks);
 }
 
 /**
@@ -50,6 +47,7 @@ export function parseBootstrap(input: Uint8Array, flags: Flags): Bootstrap {
       .map(({ value }) => value)
       .find((value) => value && isRuncOptions(value));
     return {
+      answer: "message",
       shimCgroup: shimCgroupOf(options),
       debug: flags.debug || params.logLevel <= DEBUG_LEVEL,
       socketDir: params.socketDir || undefined,
@@ -57,10 +55,17 @@ export function parseBootstrap(input: Uint8Array, flags: Flags): Bootstrap {
   }
   const any = input.length > 0 ? tryDecode(() => google.protobuf.Any.decode(input)) : undefined;
   return {
+    answer: "address",
     shimCgroup: shimCgroupOf(any && isRuncOptions(any) ? any : undefined),
     debug: flags.debug,
     socketDir: undefined,
   };
+}
+
+/** What `start` prints. */
+export function answerOf(bootstrap: Bootstrap, address: string): string | Uint8Array {
+  if (bootstrap.answer === "address") return address;
+  return BootstrapResult.encode({ version: 3, address, protocol: "ttrpc" }).finish();
 }
 
 function isRuncOptions(any: Any): boolean {

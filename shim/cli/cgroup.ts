@@ -1,5 +1,5 @@
 /** Puts the server into the cgroup that the runtime options name for it. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseMounts } from "../container/cgroup.js";
 
@@ -7,9 +7,9 @@ import { parseMounts } from "../container/cgroup.js";
  * @param path of the cgroup in every hierarchy; empty: stay where containerd is
  * @throws Error when the cgroup cannot be made or joined: the user asked for that limit
  */
-export async function joinShimCgroup(path: string, pid: number): Promise<void> {
+export function joinShimCgroup(path: string): void {
   if (path === "") return;
-  const mounts = parseMounts(await readFile("/proc/self/mountinfo", "utf8"));
+  const mounts = parseMounts(readFileSync("/proc/self/mountinfo", "utf8"));
   const named = mounts.filter(
     (mount) => mount.version === 1 && !mount.controllers.some((name) => name.startsWith("name=")),
   );
@@ -17,7 +17,7 @@ export async function joinShimCgroup(path: string, pid: number): Promise<void> {
   for (const target of targets) {
     const folder = join(target.path, path);
     if (!folder.startsWith(`${target.path}/`)) throw new Error(`shim cgroup ${path} leaves the hierarchy`);
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, "cgroup.procs"), String(pid));
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "cgroup.procs"), String(process.pid));
   }
 }

@@ -21,8 +21,8 @@ const KILLED = 137;
 export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
   checkIdentity(flags);
   const bundle = flags.bundle || process.cwd();
-  const options = await readOptions(bundle);
-  const pid = (await readInitPid(bundle)) ?? 0;
+  const options = readOptions(bundle);
+  const pid = readInitPid(bundle) ?? 0;
   const runc = runcFor({ namespace: flags.namespace, runcEnv: runcEnvironment(libDir()) }, bundle, options);
   // A restore that was killed half-way leaves the root file system mounted in runC's state.
   await unmountBelow(join(runc.root, flags.id, "criu-root")).catch((error: unknown) => {

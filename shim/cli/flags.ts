@@ -1,6 +1,6 @@
 /** The command line of a shim: flags as Go parses them, then at most one action. */
 
-export type Action = "start" | "delete" | "server" | "info" | "version";
+export type Action = "start" | "delete" | "info" | "version";
 
 export interface Flags {
   readonly action: Action;
@@ -10,13 +10,11 @@ export interface Flags {
   readonly address: string;
   readonly publishBinary: string;
   readonly bundle: string;
-  /** Ours: start tells the server where to listen, and waits for its word on descriptor 3. */
-  readonly socket: string;
   readonly debug: boolean;
 }
 
 const SWITCHES = new Set(["debug", "info", "v"]);
-const NAMED = new Set(["namespace", "id", "address", "publish-binary", "bundle", "socket"]);
+const NAMED = new Set(["namespace", "id", "address", "publish-binary", "bundle"]);
 
 /**
  * One or two dashes; a value is the next argument or follows "=". A flag that we do not know is passed over,
@@ -44,7 +42,6 @@ export function parseFlags(argv: readonly string[]): Flags {
     address: values.get("address") ?? "",
     publishBinary: values.get("publish-binary") ?? "",
     bundle: values.get("bundle") ?? "",
-    socket: values.get("socket") ?? "",
     debug: on("debug"),
   };
 }
@@ -55,14 +52,15 @@ function isAction(argument: string | undefined): boolean {
 
 function actionOf(argument: string | undefined): Action {
   switch (argument) {
-    case undefined:
-    case "":
-      return "server";
     case "start":
     case "delete":
       return argument;
     default:
-      throw new Error(`unknown action ${JSON.stringify(argument)}: use start or delete`);
+      throw new Error(
+        argument
+          ? `unknown action ${JSON.stringify(argument)}: use start or delete`
+          : "no action: use start or delete",
+      );
   }
 }
 

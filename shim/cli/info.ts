@@ -5,13 +5,17 @@ import { DEFAULT_OPTIONS } from "../bundle/options.js";
 import { taskOptions } from "../service/requests.js";
 import { readInput } from "./bootstrap.js";
 
-export const NAME = "io.containerd.pclive.v2";
-export const VERSION = "0.1.0";
+const NAME = "io.containerd.pclive.v2";
+const VERSION = "0.1.0";
 const FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+
+export function version(): string {
+  return `containerd-shim-pclive-v2:\n  Runtime:  ${NAME}\n  Version:  ${VERSION}\n  Node.js:  ${process.version}\n`;
+}
 
 /** @returns the RuntimeInfo, encoded */
 export async function info(): Promise<Uint8Array> {
-  const input = await readInput();
+  const input = readInput();
   const options = input.length > 0 ? google.protobuf.Any.decode(input) : null;
   const message = {
     name: NAME,

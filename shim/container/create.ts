@@ -48,10 +48,10 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
   const { id, bundle, options } = request;
   const undo: (() => Promise<void>)[] = [];
   try {
-    await writeOptions(bundle, options);
+    writeOptions(bundle, options);
     undo.push(() => unmountRootfs(rootfsOf(bundle)));
     await mountRootfs(request.rootfs, rootfsOf(bundle));
-    const spec = await readSpec(bundle);
+    const spec = readSpec(bundle);
     const init = new TaskProcess("", request.stdio);
     const runc = runcFor(env, bundle, options);
     const container = new Container({ env, id, bundle, runc, options, init, spec });

@@ -1,11 +1,11 @@
 /** What every container of one shim shares. */
-import type { Logger } from "pino";
 import type { EventSink } from "../events/publisher.js";
+import type { Log } from "../log.js";
 import type { Reaper } from "./reaper.js";
 
 export interface ShimEnv {
   readonly namespace: string;
-  readonly log: Logger;
+  readonly log: Log;
   readonly reaper: Reaper;
   readonly events: EventSink;
   /** Environment for runC: ours, with our CRIU first on the PATH. */

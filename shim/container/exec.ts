@@ -88,7 +88,7 @@ async function run(container: Container, exec: ExecProcess): Promise<number> {
 
 async function pidOf(io: ProcessIo, pidFile: string): Promise<number> {
   await io.started();
-  const pid = await readPidFile(pidFile);
+  const pid = readPidFile(pidFile);
   if (pid === undefined)
     throw new ShimError("UNKNOWN", "runC has written no pid", "use a released runC, 1.1 or later");
   return pid;

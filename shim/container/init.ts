@@ -99,7 +99,7 @@ async function startAndFindPid(
   try {
     await run();
     await io.started();
-    const pid = await readInitPid(bundle);
+    const pid = readInitPid(bundle);
     if (pid === undefined)
       throw new ShimError("UNKNOWN", "runC has written no pid", "use a released runC, 1.1 or later");
     return pid;

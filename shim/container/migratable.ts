@@ -5,8 +5,8 @@
  * disturb it (pause, resume, checkpoint, update, exec) are refused with FAILED_PRECONDITION,
  * while Kill and Delete first ask the lease to make way.
  */
-import type { Logger } from "pino";
 import type { Runc } from "../../runtime/runc/runc.js";
+import type { Log } from "../log.js";
 
 export type ContainerState = "created" | "running" | "pausing" | "paused" | "stopped";
 
@@ -111,7 +111,7 @@ export interface MigratableContainer {
 /** What the shim offers to its extensions. */
 export interface ShimHost {
   readonly namespace: string;
-  readonly log: Logger;
+  readonly log: Log;
   /** Folder of the shim's own files: `pclive-engine`, `criu/`. */
   readonly libDir: string;
   container(id: string): MigratableContainer | undefined;

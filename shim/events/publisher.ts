@@ -3,8 +3,8 @@
  * tried again on a new connection; an event that cannot be delivered is dropped with a log line, for
  * what follows (an exit!) matters more.
  */
-import type { Logger } from "pino";
 import { messageOf } from "../errors.js";
+import type { Log } from "../log.js";
 import { settledWithin, sleep } from "../time.js";
 import type { TaskEvent } from "./events.js";
 
@@ -22,13 +22,13 @@ const MAX_QUEUE = 10_000;
 
 export class Publisher implements EventSink {
   readonly #deliver: Deliver;
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #pauseMs: number;
   readonly #queue: TaskEvent[] = [];
   #working: Promise<void> | undefined;
 
   /** @param pauseMs before the second attempt; later pauses grow by as much each, up to 5 s */
-  constructor(deliver: Deliver, log: Logger, pauseMs = 1000) {
+  constructor(deliver: Deliver, log: Log, pauseMs = 1000) {
     this.#deliver = deliver;
     this.#log = log;
     this.#pauseMs = pauseMs;

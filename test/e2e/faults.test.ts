@@ -47,7 +47,7 @@ const VICTIMS: readonly Victim[] = [
   program("CRIU at the source", "a", "criu(: dump| swrk)"),
   program("runc restore at the destination", "b", "runc .*restore"),
   program("CRIU at the destination", "b", "criu(: restore| swrk)"),
-  program("the destination's shim", "b", `shim.js.* -id ${ID}`),
+  program("the destination's shim", "b", `containerd-shim-pclive-v2.* -id ${ID}`),
 ];
 
 /** The migration is the agent's: the command only watches. */

@@ -3,6 +3,8 @@
 
 namespace pclive {
 
+void initPayload(napi_env env, napi_value exports); // knows nothing of node-addon-api
+
 Napi::Error systemError(Napi::Env env, int code, const char *syscall, const std::string &detail) {
     const std::string name = uv_err_name(-code);
     std::string message = name + ": " + uv_strerror(-code) + ", " + syscall;
@@ -18,6 +20,7 @@ Napi::Error systemError(Napi::Env env, int code, const char *syscall, const std:
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     initDescriptors(env, exports);
     initMounts(env, exports);
+    initPayload(env, exports);
     initPoller(env, exports);
     initProcess(env, exports);
     initPump(env, exports);

@@ -32,14 +32,14 @@ describe("flags", () => {
     assert.equal(parseFlags(["-new=value", ...usual, "delete"]).action, "delete");
   });
 
-  it("knows the server, info and version", () => {
-    assert.equal(parseFlags(usual).action, "server");
+  it("knows info and version", () => {
     assert.equal(parseFlags(["-info"]).action, "info");
     assert.equal(parseFlags(["-v"]).action, "version");
   });
 
   it("refuses other actions and names that would leave a folder", () => {
     assert.throws(() => parseFlags([...usual, "stop"]), /unknown action/);
+    assert.throws(() => parseFlags(usual), /no action/);
     for (const id of ["", "..", "a/b", ".a", "a b"]) {
       assert.throws(() => checkIdentity(parseFlags(["-namespace", "n", "-id", id, "start"])), /-id must be/);
     }

@@ -80,16 +80,19 @@ describe("bootstrap", () => {
       extensions: [{ value: options }],
     };
     assert.deepEqual(parseBootstrap(new Uint8Array(), flags), {
+      answer: "address",
       shimCgroup: "",
       debug: false,
       socketDir: undefined,
     });
     assert.deepEqual(parseBootstrap(bare, flags), {
+      answer: "address",
       shimCgroup: "/shims",
       debug: false,
       socketDir: undefined,
     });
     assert.deepEqual(parseBootstrap(BootstrapParams.encode(params).finish(), flags), {
+      answer: "message",
       shimCgroup: "/shims",
       debug: true,
       socketDir: "/s",

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Make the shim's one file, OUT/containerd-shim-pclive-v2: the launcher, the Node addon, the JavaScript, and the code
+# cache that V8 makes of it in a trial run (install/shim/trial.mjs). It works wherever it is copied.
+# usage: install/shim.sh BUILD OUT
+set -euo pipefail
+
+[[ $# == 2 ]] || { echo "usage: install/shim.sh BUILD OUT" >&2; exit 2; }
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$(cd "$1" && pwd)
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
+work=$out/work
+mkdir -p "$work"
+node=$(node -p 'fs.realpathSync(process.execPath)')
+
+# Part of the key of V8's code cache: a cache made with other flags is not used.
+flags=(--v8-pool-size=0)
+
+# One script, in which every dynamic import is a call of a function that was not run before.
+bundle() {
+	"$root/node_modules/.bin/esbuild" "$build/js/shim/main.js" --bundle --platform=node --format=cjs --target=node20 \
+		--supported:dynamic-import=false --define:import.meta.url=__file --legal-comments=none --log-level=warning \
+		--banner:js='(function (require, __addon) { globalThis[Symbol.for("pclive.addon")] = __addon; const __file = "file://" + encodeURI(process.argv[1]);' \
+		--footer:js='})' --outfile="$work/shim.js"
+	# One byte a character, as a string that is not copied must be: what is left outside of ASCII is in comments.
+	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$work/shim.js"
+}
+
+quoted() { printf '"%s", ' "$@"; }
+
+compile() {
+	local c=("${CC:-cc}" -O2 -g -fPIC -Wall -Wextra -Werror -fvisibility=hidden -fstack-protector-strong -c)
+	for source in "$root"/native/launcher/*.c; do
+		"${c[@]}" -DPCLIVE_NODE_PATH="\"$node\"" -DPCLIVE_NODE_FLAGS="$(quoted "${flags[@]}")" \
+			-o "$work/$(basename "$source" .c).o" "$source"
+	done
+	"${c[@]}" -DSOURCE_FILE="\"$work/shim.js\"" -DCACHE_FILE="\"$work/shim.cache\"" -o "$work/payload.o" "$root/native/launcher/payload.S"
+}
+
+# A shared object for Node, with an entry point and an interpreter so that the kernel can execute it too. Symbols
+# of Node are looked up when they are called: the launcher calls none.
+link() { # OUTPUT
+	local start
+	start=$("${CC:-cc}" -print-file-name=Scrt1.o)
+	"${CXX:-c++}" -shared -static-libstdc++ -static-libgcc -Wl,-e,_start -Wl,-z,lazy -Wl,-z,relro -Wl,--build-id \
+		-o "$1.new" "$start" "$work/launcher.o" "$work/node.o" "$work/payload.o" \
+		"$build"/native/addon/gyp/build/Release/obj.target/pclive/src/*.o
+	mv "$1.new" "$1"
+}
+
+make_cache() {
+	: >"$work/shim.cache"
+	compile
+	link "$work/trial"
+	timeout 60 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work/shim.cache.new"
+	mv "$work/shim.cache.new" "$work/shim.cache"
+}
+
+key=$(cat "$0" "$root"/install/shim/* "$root"/native/launcher/* "$build/native/addon/pclive.node" <("$node" --version) | sha256sum | cut -c 1-32)
+bundle
+key+=$(sha256sum <"$work/shim.js" | cut -c 1-32)
+if [[ ! -x $out/containerd-shim-pclive-v2 || $(cat "$work/key" 2>/dev/null) != "$key" ]]; then
+	make_cache
+	compile
+	link "$work/final"
+	strip --strip-debug -o "$out/containerd-shim-pclive-v2.new" "$work/final"
+	mv "$out/containerd-shim-pclive-v2.new" "$out/containerd-shim-pclive-v2"
+	echo "$key" >"$work/key"
+fi

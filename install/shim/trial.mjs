@@ -1,0 +1,130 @@
+// trial.mjs SHIM CACHE: lets the shim serve one make-believe container and keeps what V8 compiled for that, as code cache.
+// Run by Node with the flags that the shim will have. Nothing is measured or tested here, so runC is a script that
+// starts a sleep, and no privilege is needed.
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerd, google } from "#protos/shim";
+import { Client, Server, unary } from "#ttrpc";
+
+const [shim, cache] = process.argv.slice(2);
+const LIMIT_MS = 30_000;
+const BOOTSTRAP = `
+  const a = { exports: {} };
+  process.dlopen(a, process.argv[1]);
+  const vm = require("vm"), fs = require("fs");
+  const script = new vm.Script(a.exports.payload().source, { filename: process.argv[1] });
+  process.on("exit", () => fs.writeFileSync(${JSON.stringify(cache)}, script.createCachedData()));
+  script.runInThisContext()(require, a.exports);
+`;
+const RUNC = `#!/bin/sh
+for word; do
+  [ "$before" != --pid-file ] || file=$word
+  before=$word
+done
+[ -z "$file" ] || { sleep 0.3 & printf %s $! >"$file"; }
+`;
+
+const folder = mkdtempSync(join(tmpdir(), "pclive-trial-"));
+const file = (name) => join(folder, name);
+const any = (type, value) => ({ type_url: type, value: Buffer.from(value) });
+
+function makeBundle() {
+  writeFileSync(file("config.json"), JSON.stringify({ linux: { namespaces: [{ type: "pid" }] } }));
+  writeFileSync(file("runc"), RUNC);
+  chmodSync(file("runc"), 0o755);
+  execFileSync("mkfifo", ["log", "stdin", "stdout", "stderr"].map(file));
+}
+
+async function serveEvents() {
+  const events = new Server();
+  const { ForwardRequest } = containerd.services.events.ttrpc.v1;
+  events.addService("containerd.services.events.ttrpc.v1.Events", {
+    Forward: unary(ForwardRequest, google.protobuf.Empty, () => ({})),
+  });
+  await events.listen({ path: file("events.sock") });
+}
+
+/** The shim's server; resolves with its address. */
+function startShim() {
+  const params = containerd.runtime.bootstrap.v1.BootstrapParams.encode({
+    instanceId: "trial",
+    namespace: "trial",
+    socketDir: folder,
+  }).finish();
+  const args = ["-namespace", "trial", "-id", "trial", "-address", file("containerd.sock"), "start"];
+  const child = spawn(process.execPath, [...process.execArgv, "-e", BOOTSTRAP, "--", shim, ...args], {
+    cwd: folder,
+    env: { ...process.env, TTRPC_ADDRESS: file("events.sock") },
+    stdio: ["pipe", "ignore", "inherit", "pipe"],
+  });
+  child.stdin.end(params);
+  const address = new Promise((resolve, reject) => {
+    const chunks = [];
+    child.stdio[3].on("data", (chunk) => chunks.push(chunk));
+    child.stdio[3].on("end", () => {
+      const report = Buffer.concat(chunks);
+      if (report[0] !== 6) return reject(new Error(`the shim did not start: ${report}`));
+      resolve(containerd.runtime.bootstrap.v1.BootstrapResult.decode(report.subarray(1)).address);
+    });
+  });
+  return { child, address, ended: new Promise((resolve) => child.once("exit", resolve)) };
+}
+
+const api = containerd.task.v2;
+const { Empty } = google.protobuf;
+const METHODS = {
+  Create: { request: api.CreateTaskRequest, response: api.CreateTaskResponse },
+  Start: { request: api.StartRequest, response: api.StartResponse },
+  State: { request: api.StateRequest, response: api.StateResponse },
+  Exec: { request: api.ExecProcessRequest, response: Empty },
+  Wait: { request: api.WaitRequest, response: api.WaitResponse },
+  Kill: { request: api.KillRequest, response: Empty },
+  CloseIO: { request: api.CloseIORequest, response: Empty },
+  Delete: { request: api.DeleteRequest, response: api.DeleteResponse },
+  Connect: { request: api.ConnectRequest, response: api.ConnectResponse },
+  Shutdown: { request: api.ShutdownRequest, response: Empty },
+};
+
+/** The life of a container with one exec, as `ctr run --rm` and `ctr task exec` have it. */
+async function live(task) {
+  const id = "trial";
+  const stdio = { stdin: file("stdin"), stdout: file("stdout"), stderr: file("stderr") };
+  // Both ends, so that nobody waits for a reader.
+  for (const path of Object.values(stdio)) openSync(path, "r+");
+  const options = containerd.runc.v1.Options.encode({ binaryName: file("runc"), root: folder }).finish();
+  const create = { id, bundle: folder, ...stdio, options: any("containerd.runc.v1.Options", options) };
+  await task.Create(create);
+  const exit = task.Wait({ id });
+  await task.Start({ id });
+  await task.State({ id });
+  await task.Exec({ id, execId: "one", ...stdio, spec: any("process", '{"args":["true"]}') });
+  await task.Start({ id, execId: "one" });
+  await task.Wait({ id, execId: "one" });
+  await task.Delete({ id, execId: "one" });
+  await task.CloseIO({ id, stdin: true });
+  await exit;
+  await task.Kill({ id, signal: 9 }).catch(() => {});
+  await task.Delete({ id });
+  await task.Connect({ id });
+  await task.Shutdown({ id, now: true });
+}
+
+const timer = setTimeout(() => {
+  console.error(`trial: no end after ${LIMIT_MS} ms`);
+  process.exit(1);
+}, LIMIT_MS);
+try {
+  makeBundle();
+  await serveEvents();
+  const server = startShim();
+  const client = await Client.connect((await server.address).replace("unix://", ""), { connectTimeoutMs: 5000 });
+  await live(client.service("containerd.task.v2.Task", METHODS));
+  await server.ended;
+  if (readFileSync(cache).length === 0) throw new Error("trial: the code cache is empty");
+} finally {
+  clearTimeout(timer);
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(0);
