@@ -2,14 +2,18 @@
 import type { Channel } from "./channel.js";
 import { Code, TtrpcError } from "./errors.js";
 import { Flag, type Frame, FrameType } from "./frame.js";
-import { MessageQueue } from "./queue.js";
+import type { MessageQueue } from "./queue.js";
 import type { MessageType } from "./service.js";
 import type { Response } from "./wire.js";
 
 const EMPTY = new Uint8Array(0);
 
-/** A client's end of a stream. Iterating ends with the stream, or throws the call's TtrpcError. */
+/**
+ * A client's end of a stream. Iterating ends with the stream, or throws the call's TtrpcError; leaving the loop early
+ * gives the call up.
+ */
 export interface ClientStream<In, Out> extends AsyncIterable<Out> {
+  /** Resolves when the server has taken what was sent before. */
   send(message: In): Promise<void>;
   /** Sends no more. */
   closeSend(): void;
@@ -31,53 +35,69 @@ export interface Begun {
 
 type Begin = (payload: Uint8Array, flags: number, pending: PendingCall) => Begun;
 
+export interface StreamParts {
+  readonly channel: Channel;
+  readonly incoming: MessageQueue;
+  readonly begin: Begin;
+}
+
 /** A method with one request waits for it before it begins the call: its request travels in the request frame. */
 export function openStream<In, Out>(
-  channel: Channel,
+  { channel, incoming, begin }: StreamParts,
   shape: { readonly request: MessageType; readonly response: MessageType; readonly stream?: string },
-  maxQueuedBytes: number,
-  begin: Begin,
 ): ClientStream<In, Out> {
-  const incoming = new MessageQueue(maxQueuedBytes);
+  const ended = new AbortController();
   const pending: PendingCall = {
     onResponse: (response) => {
-      if (shape.stream === "client" || response.payload.length > 0) incoming.push(response.payload);
-      incoming.finish();
+      if (shape.stream === "client" || response.payload.length > 0) receive(response.payload);
+      finish();
     },
     onData: (frame) => {
-      if ((frame.flags & Flag.NO_DATA) === 0 && !incoming.push(frame.payload)) {
-        begun?.fail(new TtrpcError(Code.RESOURCE_EXHAUSTED, "messages arrive faster than they are read"));
-      }
-      if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) incoming.finish();
+      if ((frame.flags & Flag.NO_DATA) === 0) receive(frame.payload);
+      if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) finish();
     },
     fail: (error) => {
-      failure = error;
       incoming.fail(error);
+      ended.abort(error);
     },
   };
-  let failure: TtrpcError | undefined;
   let sendClosed = false;
   let begun: Begun | undefined =
     shape.stream === "server" ? undefined : begin(EMPTY, Flag.REMOTE_OPEN, pending);
 
+  function receive(message: Uint8Array): void {
+    if (incoming.push(message)) return;
+    begun?.fail(new TtrpcError(Code.RESOURCE_EXHAUSTED, "messages arrive faster than they are read"));
+  }
+  function finish(): void {
+    incoming.finish();
+    ended.abort(new TtrpcError(Code.CANCELED, "the stream has ended"));
+  }
+  function data(stream: number, flags: number, payload: () => Uint8Array): Promise<void> {
+    return channel.inTurn(() => channel.send(stream, FrameType.DATA, flags, payload()), ended.signal);
+  }
   async function* messages(): AsyncGenerator<Out, void, undefined> {
-    for await (const bytes of incoming) yield decodeMessage(shape.response, bytes) as Out;
+    if (begun === undefined) throw new TtrpcError(Code.FAILED_PRECONDITION, "send the request first");
+    try {
+      for await (const bytes of incoming) yield decodeMessage(shape.response, bytes) as Out;
+    } finally {
+      if (!ended.signal.aborted) begun.fail(new TtrpcError(Code.CANCELED, "the reader has left"));
+    }
   }
   return {
     async send(message) {
-      if (failure !== undefined) throw failure;
+      if (ended.signal.aborted) throw ended.signal.reason;
       if (sendClosed) throw new TtrpcError(Code.FAILED_PRECONDITION, "this side of the stream is closed");
-      const payload = shape.request.encode(message).finish();
-      if (begun === undefined) {
-        begun = begin(payload, Flag.REMOTE_CLOSED, pending);
-        sendClosed = true;
-      } else channel.send(begun.stream, FrameType.DATA, 0, payload);
-      await channel.drained();
+      if (begun !== undefined) return data(begun.stream, 0, () => shape.request.encode(message).finish());
+      sendClosed = true;
+      begun = begin(shape.request.encode(message).finish(), Flag.REMOTE_CLOSED, pending);
+      if (ended.signal.aborted) throw ended.signal.reason;
     },
     closeSend() {
-      if (sendClosed || begun === undefined || failure !== undefined) return;
+      if (sendClosed || begun === undefined) return;
       sendClosed = true;
-      channel.send(begun.stream, FrameType.DATA, Flag.REMOTE_CLOSED | Flag.NO_DATA, EMPTY);
+      // When the call ends before its turn comes there is nothing left to close.
+      data(begun.stream, Flag.REMOTE_CLOSED | Flag.NO_DATA, () => EMPTY).catch(() => {});
     },
     async response() {
       for await (const message of messages()) return message;

@@ -1,4 +1,5 @@
 import { createConnection, type Socket } from "node:net";
+import { Budget, costOf } from "./budget.js";
 import { Channel } from "./channel.js";
 import {
   type Begun,
@@ -6,11 +7,14 @@ import {
   decodeMessage,
   openStream,
   type PendingCall,
+  type StreamParts,
 } from "./client-stream.js";
 import { afterTimeout } from "./deadline.js";
 import { Code, TtrpcError } from "./errors.js";
 import { Flag, type Frame, FrameType, MAX_PAYLOAD_BYTES, type OversizedFrame } from "./frame.js";
+import { MessageQueue } from "./queue.js";
 import type { Decoded, Encodable, MessageType, MethodShape } from "./service.js";
+import { checkSocketPath } from "./socket-path.js";
 import { decodeResponse, encodeRequest, type Response } from "./wire.js";
 
 export interface ClientOptions {
@@ -18,9 +22,17 @@ export interface ClientOptions {
   readonly connectTimeoutMs?: number;
   /** for calls that name none, in ms (default 30 000); Infinity waits as long as the connection lives */
   readonly timeoutMs?: number;
-  /** bytes that may wait for the reader of a stream (default 16 MiB) */
+  /** bytes that may wait for the reader of one stream (default 16 MiB) */
   readonly maxQueuedBytes?: number;
+  /** bytes that may wait for all readers together, and most that one answer may take as decoded (default 64 MiB) */
+  readonly maxHeldBytes?: number;
+  /** bytes that may wait for a server that does not read; further calls are refused (default 64 MiB) */
+  readonly maxUnsentBytes?: number;
 }
+
+const LAST_STREAM = 2 ** 32 - 1;
+const CLOSE = Flag.REMOTE_CLOSED | Flag.NO_DATA;
+const EMPTY = new Uint8Array(0);
 
 export interface CallOptions {
   /** in ms; told to the server too */
@@ -42,6 +54,7 @@ export type ServiceClient<D extends Readonly<Record<string, MethodShape>>> = {
 export class Client {
   readonly #channel: Channel;
   readonly #options: ClientOptions;
+  readonly #budget: Budget;
   readonly #calls = new Map<number, PendingCall>();
   #nextStream = 1;
 
@@ -50,15 +63,18 @@ export class Client {
     options: ClientOptions,
   ) {
     this.#options = options;
-    this.#channel = new Channel(socket, (frame) => this.#onFrame(frame));
+    this.#budget = new Budget(options.maxHeldBytes ?? 64 << 20);
+    this.#channel = new Channel(socket, "read-on", (frame) => this.#onFrame(frame));
     this.closed.addEventListener("abort", () => this.#onClosed(), { once: true });
   }
 
   /**
    * Connects to a unix socket.
-   * @throws TtrpcError UNAVAILABLE if nobody listens there, DEADLINE_EXCEEDED if that takes too long
+   * @throws TtrpcError UNAVAILABLE if nobody listens there, DEADLINE_EXCEEDED if that takes too long,
+   * INVALID_ARGUMENT if no socket can have this path
    */
   static async connect(path: string, options: ClientOptions = {}): Promise<Client> {
+    checkSocketPath(path);
     const timeoutMs = options.connectTimeoutMs ?? 5000;
     const socket = createConnection(path);
     await new Promise<void>((resolve, reject) => {
@@ -117,6 +133,9 @@ export class Client {
         fail: reject,
       });
     });
+    if (costOf(response.payload) > this.#budget.limit) {
+      throw new TtrpcError(Code.RESOURCE_EXHAUSTED, `${service}/${method}: the answer takes too much memory`);
+    }
     return decodeMessage(shape.response, response.payload) as Decoded<S>;
   }
 
@@ -127,20 +146,13 @@ export class Client {
     shape: { readonly request: Q; readonly response: S; readonly stream?: string },
     options: CallOptions = {},
   ): ClientStream<Encodable<Q>, Decoded<S>> {
-    return openStream(
-      this.#channel,
-      shape,
-      this.#options.maxQueuedBytes ?? 16 << 20,
-      (payload, flags, pending) =>
-        this.#begin(
-          service,
-          method,
-          payload,
-          flags,
-          { timeoutMs: Number.POSITIVE_INFINITY, ...options },
-          pending,
-        ),
-    );
+    const endless = { timeoutMs: Number.POSITIVE_INFINITY, ...options };
+    const parts: StreamParts = {
+      channel: this.#channel,
+      incoming: new MessageQueue(this.#options.maxQueuedBytes ?? 16 << 20, this.#budget),
+      begin: (payload, flags, pending) => this.#begin(service, method, payload, flags, endless, pending),
+    };
+    return openStream(parts, shape);
   }
 
   #begin(
@@ -151,64 +163,78 @@ export class Client {
     options: CallOptions,
     pending: PendingCall,
   ): Begun {
-    const stream = this.#nextStream;
+    const name = `${service}/${method}`;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? 30_000;
+    const timeoutNano = Number.isFinite(timeoutMs) ? Math.min(Math.ceil(timeoutMs * 1e6), 2 ** 62) : 0;
+    const metadata = metadataOf(options.metadata);
+    const bytes = encodeRequest({ service, method, payload, timeoutNano, metadata });
+    const refusal = this.#refusal(name, bytes.length, timeoutMs, options.signal);
+    if (refusal !== undefined) {
+      pending.fail(refusal);
+      return { stream: 0, fail: () => {} };
+    }
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
     const settle = () => {
       cancelTimeout();
       options.signal?.removeEventListener("abort", cancelled);
       this.#calls.delete(stream);
     };
-    const fail = (error: TtrpcError) => {
+    const giveUp = (error: TtrpcError) => {
+      if (!this.#calls.has(stream)) return;
       settle();
+      // ttrpc has no way to cancel; but a handler that waits for our next message can stop waiting.
+      if ((flags & Flag.REMOTE_OPEN) !== 0) this.#channel.send(stream, FrameType.DATA, CLOSE, EMPTY);
       pending.fail(error);
     };
-    const cancelled = () => fail(new TtrpcError(Code.CANCELED, `${service}/${method}: cancelled`));
-    const cancelTimeout = afterTimeout(timeoutMs, () =>
-      fail(new TtrpcError(Code.DEADLINE_EXCEEDED, `${service}/${method}: no answer within ${timeoutMs} ms`)),
-    );
-    const begun = { stream, fail };
-    if (this.closed.aborted) fail(new TtrpcError(Code.UNAVAILABLE, "connection closed"));
-    else if (options.signal?.aborted === true) cancelled();
-    else {
-      const timeoutNano = Number.isFinite(timeoutMs) ? Math.min(Math.ceil(timeoutMs * 1e6), 2 ** 62) : 0;
-      const metadata = metadataOf(options.metadata);
-      const bytes = encodeRequest({ service, method, payload, timeoutNano, metadata });
-      if (bytes.length > MAX_PAYLOAD_BYTES) {
-        fail(
-          new TtrpcError(
-            Code.RESOURCE_EXHAUSTED,
-            `${service}/${method}: request of ${bytes.length} bytes is too long`,
-          ),
-        );
-        return begun;
-      }
-      this.#nextStream += 2;
-      options.signal?.addEventListener("abort", cancelled, { once: true });
-      this.#calls.set(stream, {
-        onResponse: (response) => {
-          settle();
-          if (response.code === Code.OK) pending.onResponse(response);
-          else pending.fail(new TtrpcError(response.code, response.message));
-        },
-        onData: (frame) => {
-          if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) settle();
-          pending.onData(frame);
-        },
-        fail,
-      });
-      this.#channel.send(stream, FrameType.REQUEST, flags, bytes);
+    const cancelled = () => giveUp(new TtrpcError(Code.CANCELED, `${name}: cancelled`));
+    const cancelTimeout = afterTimeout(timeoutMs, () => giveUp(tooLate(name, timeoutMs)));
+    options.signal?.addEventListener("abort", cancelled, { once: true });
+    this.#calls.set(stream, {
+      onResponse: (response) => {
+        settle();
+        const { code, message, details } = response;
+        if (code === Code.OK) pending.onResponse(response);
+        else pending.fail(new TtrpcError(code, message, { details }));
+      },
+      onData: (frame) => {
+        if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) settle();
+        pending.onData(frame);
+      },
+      fail: giveUp,
+    });
+    this.#channel.send(stream, FrameType.REQUEST, flags, bytes);
+    return { stream, fail: giveUp };
+  }
+
+  /** Why a call cannot begin now; undefined if it can. */
+  #refusal(name: string, length: number, timeoutMs: number, signal?: AbortSignal): TtrpcError | undefined {
+    if (this.closed.aborted) return new TtrpcError(Code.UNAVAILABLE, "connection closed");
+    if (signal?.aborted === true) return new TtrpcError(Code.CANCELED, `${name}: cancelled`);
+    if (timeoutMs <= 0) return tooLate(name, timeoutMs);
+    if (this.#nextStream > LAST_STREAM) {
+      return new TtrpcError(Code.UNAVAILABLE, "this connection has had all the calls it can: connect again");
     }
-    return begun;
+    if (length > MAX_PAYLOAD_BYTES) {
+      return new TtrpcError(Code.RESOURCE_EXHAUSTED, `${name}: request of ${length} bytes is too long`);
+    }
+    if (this.#channel.unsentBytes > (this.#options.maxUnsentBytes ?? 64 << 20)) {
+      return new TtrpcError(
+        Code.RESOURCE_EXHAUSTED,
+        `${name}: the server does not take what was sent before`,
+      );
+    }
+    return undefined;
   }
 
   #onFrame(frame: Frame | OversizedFrame): void {
     // No call: it was given up, or the peer errs; neither harms the other calls.
     const call = this.#calls.get(frame.stream);
-    if (call === undefined) return;
+    if (call === undefined || (frame.type !== FrameType.DATA && frame.type !== FrameType.RESPONSE)) return;
     if (frame.kind === "oversized") {
       call.fail(new TtrpcError(Code.RESOURCE_EXHAUSTED, `answer of ${frame.length} bytes is too long`));
     } else if (frame.type === FrameType.DATA) call.onData(frame);
-    else if (frame.type === FrameType.RESPONSE) {
+    else {
       let response: Response;
       try {
         response = decodeResponse(frame.payload);
@@ -224,6 +250,10 @@ export class Client {
     const error = new TtrpcError(Code.UNAVAILABLE, "connection closed");
     for (const call of [...this.#calls.values()]) call.fail(error);
   }
+}
+
+function tooLate(name: string, timeoutMs: number): TtrpcError {
+  return new TtrpcError(Code.DEADLINE_EXCEEDED, `${name}: no answer within ${timeoutMs} ms`);
 }
 
 function metadataOf(metadata: CallOptions["metadata"]): Map<string, readonly string[]> {

@@ -4,10 +4,10 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Calls `expired` after `ms`, however long that is; Infinity never. @returns a function that gives up on it */
 export function afterTimeout(ms: number, expired: () => void): () => void {
   if (ms === Number.POSITIVE_INFINITY) return () => {};
-  const end = Date.now() + ms;
+  const end = performance.now() + ms;
   let timer: NodeJS.Timeout;
   const arm = () => {
-    const left = end - Date.now();
+    const left = end - performance.now();
     if (left > LONGEST_TIMER_MS) timer = setTimeout(arm, LONGEST_TIMER_MS);
     else timer = setTimeout(expired, Math.max(left, 0));
   };

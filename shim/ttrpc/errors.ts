@@ -22,16 +22,25 @@ export const Code = {
 /** One of {@link Code}; a peer may send numbers that we have no name for. */
 export type Code = number;
 
+/** More about an error, as a packed message (google.protobuf.Any). */
+export interface StatusDetail {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
 /** The outcome of a call that failed. A handler throws it to choose the code that its caller sees. */
 export class TtrpcError extends Error {
   override readonly name = "TtrpcError";
+  /** travels with the status */
+  readonly details: readonly StatusDetail[];
 
   constructor(
     readonly code: Code,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly details?: readonly StatusDetail[] },
   ) {
     super(message, options);
+    this.details = options?.details ?? [];
   }
 
   /** Whatever was thrown, as a TtrpcError: foreign errors become UNKNOWN with their message. */

@@ -1,4 +1,5 @@
 /** The frames of ttrpc: a header of 10 bytes (length, stream id, type, flags; big endian), then the payload. */
+import { Code, TtrpcError } from "./errors.js";
 
 export const HEADER_BYTES = 10;
 /** Longest payload that either side may send, in bytes. */
@@ -34,11 +35,12 @@ export interface OversizedFrame {
 
 /**
  * The bytes of one frame.
- * @throws RangeError if the payload is longer than {@link MAX_PAYLOAD_BYTES}
+ * @throws TtrpcError RESOURCE_EXHAUSTED if the payload is longer than {@link MAX_PAYLOAD_BYTES}
  */
 export function encodeFrame(stream: number, type: number, flags: number, payload: Uint8Array): Buffer {
   if (payload.length > MAX_PAYLOAD_BYTES) {
-    throw new RangeError(
+    throw new TtrpcError(
+      Code.RESOURCE_EXHAUSTED,
       `message of ${payload.length} bytes is longer than the limit of ${MAX_PAYLOAD_BYTES}`,
     );
   }
@@ -53,14 +55,20 @@ export function encodeFrame(stream: number, type: number, flags: number, payload
 
 type Header = Pick<Frame, "stream" | "type" | "flags"> & { readonly length: number };
 
+const NOTHING = Buffer.alloc(0);
+const FIRST_PIECE_BYTES = 512;
+
 /**
- * Cuts a byte stream into frames. Holds at most one unfinished frame: memory is taken as bytes arrive,
- * never as a header announces them.
+ * Cuts a byte stream into frames. Holds at most one unfinished frame, in one piece however finely the bytes were cut:
+ * memory is taken as bytes arrive, never as a header announces them.
  */
 export class FrameDecoder {
   readonly #maxPayload: number;
-  #chunks: Buffer[] = [];
-  #buffered = 0;
+  /** bytes given to push and not looked at yet */
+  #input: Buffer = NOTHING;
+  /** the start of a header or payload whose rest has not arrived */
+  #piece: Buffer = NOTHING;
+  #pieceBytes = 0;
   #header: Header | undefined;
   /** bytes of an oversized payload still to be thrown away */
   #skip = 0;
@@ -69,44 +77,32 @@ export class FrameDecoder {
     this.#maxPayload = maxPayload;
   }
 
-  /** Takes the next bytes, yields every frame that they complete. */
+  /** Takes the next bytes, yields every frame that they complete; to be iterated to its end. */
   *push(chunk: Buffer): Generator<Frame | OversizedFrame, void, undefined> {
-    this.#append(chunk);
+    this.#input = chunk;
     for (;;) {
+      this.#skip -= this.#consume(this.#skip).length;
+      if (this.#skip > 0) return;
       this.#header ??= this.#readHeader();
       const header = this.#header;
       if (header === undefined) return;
-      if (header.length > this.#maxPayload) {
+      const { length, ...rest } = header;
+      if (length > this.#maxPayload) {
         this.#header = undefined;
-        this.#skip = header.length;
-        this.#discard();
-        yield { kind: "oversized", stream: header.stream, type: header.type, length: header.length };
+        this.#skip = length;
+        yield { kind: "oversized", stream: rest.stream, type: rest.type, length };
         continue;
       }
-      if (this.#buffered < header.length) return;
-      const payload = this.#take(header.length);
+      const payload = this.#collect(length);
+      if (payload === undefined) return;
       this.#header = undefined;
-      yield { kind: "frame", stream: header.stream, type: header.type, flags: header.flags, payload };
+      yield { kind: "frame", ...rest, payload };
     }
   }
 
-  #append(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#buffered += chunk.length;
-    this.#discard();
-  }
-
-  #discard(): void {
-    const count = Math.min(this.#skip, this.#buffered);
-    if (count === 0) return;
-    this.#skip -= count;
-    this.#take(count);
-  }
-
   #readHeader(): Header | undefined {
-    if (this.#skip > 0 || this.#buffered < HEADER_BYTES) return undefined;
-    const bytes = this.#take(HEADER_BYTES);
+    const bytes = this.#collect(HEADER_BYTES);
+    if (bytes === undefined) return undefined;
     return {
       length: bytes.readUInt32BE(0),
       stream: bytes.readUInt32BE(4),
@@ -115,29 +111,32 @@ export class FrameDecoder {
     };
   }
 
-  /** The first `count` buffered bytes; there must be as many. */
-  #take(count: number): Buffer {
-    this.#buffered -= count;
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length > count) {
-      this.#chunks[0] = first.subarray(count);
-      return first.subarray(0, count);
-    }
-    const parts: Buffer[] = [];
-    let missing = count;
-    let used = 0;
-    for (const chunk of this.#chunks) {
-      if (chunk.length > missing) break;
-      parts.push(chunk);
-      missing -= chunk.length;
-      used += 1;
-    }
-    this.#chunks.splice(0, used);
-    const next = this.#chunks[0];
-    if (missing > 0 && next !== undefined) {
-      parts.push(next.subarray(0, missing));
-      this.#chunks[0] = next.subarray(missing);
-    }
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts, count);
+  /** Exactly `length` bytes, without a copy if the input has them all; undefined as long as some are missing. */
+  #collect(length: number): Buffer | undefined {
+    if (this.#pieceBytes === 0 && this.#input.length >= length) return this.#consume(length);
+    const part = this.#consume(length - this.#pieceBytes);
+    this.#reserve(this.#pieceBytes + part.length, length);
+    this.#pieceBytes += part.copy(this.#piece, this.#pieceBytes);
+    if (this.#pieceBytes < length) return undefined;
+    const whole = this.#piece.subarray(0, length);
+    this.#piece = NOTHING;
+    this.#pieceBytes = 0;
+    return whole;
+  }
+
+  /** Makes room for `needed` bytes, doubling so that copying stays linear, up to the `final` size. */
+  #reserve(needed: number, final: number): void {
+    if (this.#piece.length >= needed) return;
+    const size = Math.min(final, Math.max(needed, 2 * this.#piece.length, FIRST_PIECE_BYTES));
+    const larger = Buffer.allocUnsafe(size);
+    this.#piece.copy(larger, 0, 0, this.#pieceBytes);
+    this.#piece = larger;
+  }
+
+  /** The next bytes of the input, at most `most`. */
+  #consume(most: number): Buffer {
+    const bytes = this.#input.subarray(0, most);
+    this.#input = this.#input.subarray(bytes.length);
+    return bytes;
   }
 }

@@ -1,7 +1,7 @@
 /** ttrpc for Node: gRPC's little sibling over unix sockets, as containerd and its shims speak it. */
 export { type CallOptions, Client, type ClientOptions, type ServiceClient } from "./client.js";
 export type { ClientStream } from "./client-stream.js";
-export { Code, TtrpcError } from "./errors.js";
+export { Code, type StatusDetail, TtrpcError } from "./errors.js";
 export {
   encodeFrame,
   Flag,

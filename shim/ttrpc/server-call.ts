@@ -1,4 +1,5 @@
 /** One call on the server's side, from its request frame to its last answer. */
+import type { Budget } from "./budget.js";
 import type { Channel } from "./channel.js";
 import { afterTimeout } from "./deadline.js";
 import { Code, TtrpcError } from "./errors.js";
@@ -14,6 +15,8 @@ export interface CallParts {
   readonly channel: Channel;
   readonly connection: Connection;
   readonly maxQueuedBytes: number;
+  /** what the connection's calls share */
+  readonly budget: Budget;
   /** called once, when the call has its answer */
   readonly done: (call: ServerCall) => void;
   readonly failed: (error: TtrpcError, context: CallContext) => void;
@@ -33,7 +36,7 @@ export class ServerCall {
     this.stream = parts.stream;
     this.#parts = parts;
     this.#method = method;
-    const timeoutMs = request.timeoutNano > 0 ? request.timeoutNano / 1e6 : undefined;
+    const timeoutMs = request.timeoutNano !== 0 ? request.timeoutNano / 1e6 : undefined;
     this.#context = {
       service: request.service,
       method: request.method,
@@ -42,7 +45,7 @@ export class ServerCall {
       signal: this.#abort.signal,
       connection: parts.connection,
     };
-    if (isStream(method)) this.#incoming = new MessageQueue(parts.maxQueuedBytes);
+    if (isStream(method)) this.#incoming = new MessageQueue(parts.maxQueuedBytes, parts.budget);
     if (timeoutMs !== undefined) {
       this.#cancelDeadline = afterTimeout(timeoutMs, () =>
         this.#fail(new TtrpcError(Code.DEADLINE_EXCEEDED, "deadline exceeded")),
@@ -57,7 +60,7 @@ export class ServerCall {
       if (isStream(method)) await this.#runStream(method, payload, flags);
       else {
         const handler = method.handler as (request: unknown, context: CallContext) => unknown;
-        this.#respond(await handler(decode(method.request, payload), this.#context));
+        await this.#respond(await handler(decode(method.request, payload), this.#context));
       }
     } catch (thrown) {
       this.#fail(TtrpcError.from(thrown));
@@ -87,27 +90,28 @@ export class ServerCall {
   async #runStream(method: StreamMethod, payload: Uint8Array, flags: number): Promise<void> {
     const incoming = this.#incoming as MessageQueue;
     const clientStreams = method.stream !== "server";
-    // A client that streams may send its first message along with the request, one that does not always does.
-    if (!clientStreams || payload.length > 0) incoming.push(payload);
-    if (!clientStreams || (flags & Flag.REMOTE_CLOSED) !== 0) incoming.finish();
+    // A client that goes on sending may put its first message into the request; one that does not always does.
+    const open = clientStreams && (flags & Flag.REMOTE_OPEN) !== 0;
+    if (payload.length > 0 || (!open && (flags & Flag.NO_DATA) === 0)) incoming.push(payload);
+    if (!open) incoming.finish();
     const handler = method.handler as (
       stream: ServerStream<unknown, unknown>,
       context: CallContext,
     ) => unknown;
     const result = await handler(this.#streamFor(method, incoming), this.#context);
-    if (method.stream === "client") this.#respond(result);
-    else this.#answer(() => this.#send(FrameType.DATA, Flag.REMOTE_CLOSED | Flag.NO_DATA, EMPTY));
+    if (method.stream === "client") await this.#respond(result);
+    else await this.#answerInTurn(FrameType.DATA, Flag.REMOTE_CLOSED | Flag.NO_DATA, () => EMPTY);
   }
 
   #streamFor(method: StreamMethod, incoming: MessageQueue): ServerStream<unknown, unknown> {
-    const open = () => !this.#answered;
     return {
       send: async (message) => {
         if (method.stream === "client")
           throw new TtrpcError(Code.INTERNAL, "this method has one response, no stream");
-        if (!open()) throw this.#endReason();
-        this.#send(FrameType.DATA, 0, method.response.encode(message).finish());
-        await this.#parts.channel.drained();
+        await this.#parts.channel.inTurn(() => {
+          if (this.#answered) throw this.#endReason();
+          this.#send(FrameType.DATA, 0, method.response.encode(message).finish());
+        }, this.#abort.signal);
       },
       async *[Symbol.asyncIterator]() {
         for await (const bytes of incoming) yield decode(method.request, bytes);
@@ -115,24 +119,36 @@ export class ServerCall {
     };
   }
 
-  #respond(message: unknown): void {
+  /** Answers when the client takes it: until then a handler's result waits unencoded. */
+  #respond(message: unknown): Promise<void> {
+    return this.#answerInTurn(FrameType.RESPONSE, 0, () => {
+      const payload = this.#method.response.encode(message).finish();
+      const response = encodeResponse({ code: Code.OK, message: "", details: [], payload });
+      if (response.length > MAX_PAYLOAD_BYTES) {
+        const text = `response of ${response.length} bytes is longer than the limit of ${MAX_PAYLOAD_BYTES}`;
+        throw new TtrpcError(Code.RESOURCE_EXHAUSTED, text);
+      }
+      return response;
+    });
+  }
+
+  async #answerInTurn(type: number, flags: number, encode: () => Uint8Array): Promise<void> {
     if (this.#answered) return;
-    const payload = this.#method.response.encode(message).finish();
-    const response = encodeResponse({ code: Code.OK, message: "", payload });
-    if (response.length > MAX_PAYLOAD_BYTES) {
-      const text = `response of ${response.length} bytes is longer than the limit of ${MAX_PAYLOAD_BYTES}`;
-      throw new TtrpcError(Code.RESOURCE_EXHAUSTED, text);
-    }
-    this.#answer(() => this.#send(FrameType.RESPONSE, 0, response));
+    await this.#parts.channel.inTurn(() => {
+      if (this.#answered) return;
+      const payload = encode();
+      this.#answer(() => this.#send(type, flags, payload));
+    }, this.#abort.signal);
   }
 
   #fail(error: TtrpcError): void {
+    if (this.#answered) return;
     const lost = this.#parts.connection.closed.aborted;
     this.#answer(() => {
       if (!lost) sendError(this.#parts.channel, this.stream, error);
     });
     this.#incoming?.fail(error);
-    if (!this.#abort.signal.aborted) this.#abort.abort(error);
+    this.#abort.abort(error);
     if (!lost) this.#parts.failed(error, this.#context);
   }
 
@@ -155,11 +171,17 @@ export class ServerCall {
   }
 }
 
-/** Answers a call with a status; a message that would not fit a frame is cut. */
+const MAX_MESSAGE_CHARS = 64 * 1024;
+
+/** Answers a call with a status; a message is cut, and details are left out, that would not fit a frame. */
 export function sendError(channel: Channel, stream: number, error: TtrpcError): void {
   const code = error.code === Code.OK ? Code.UNKNOWN : error.code;
-  const message = error.message.length > 64 * 1024 ? `${error.message.slice(0, 64 * 1024)}…` : error.message;
-  channel.send(stream, FrameType.RESPONSE, 0, encodeResponse({ code, message, payload: EMPTY }));
+  const cut = error.message.length > MAX_MESSAGE_CHARS;
+  const message = cut ? `${error.message.slice(0, MAX_MESSAGE_CHARS)}…` : error.message;
+  const whole = encodeResponse({ code, message, details: error.details, payload: EMPTY });
+  const fits = whole.length <= MAX_PAYLOAD_BYTES;
+  const response = fits ? whole : encodeResponse({ code, message, details: [], payload: EMPTY });
+  channel.send(stream, FrameType.RESPONSE, 0, response);
 }
 
 function isStream(method: Method): method is StreamMethod {

@@ -1,8 +1,9 @@
 /** One client of a server: assigns its frames to calls and keeps the rules of stream ids. */
 import type { Socket } from "node:net";
+import { Budget, costOf } from "./budget.js";
 import { Channel } from "./channel.js";
 import { Code, TtrpcError } from "./errors.js";
-import { Flag, type Frame, FrameType, type OversizedFrame } from "./frame.js";
+import { type Frame, FrameType, type OversizedFrame } from "./frame.js";
 import { ServerCall, sendError } from "./server-call.js";
 import type { CallContext, Connection, Method } from "./service.js";
 import { decodeRequest, type Request } from "./wire.js";
@@ -15,11 +16,15 @@ export interface ConnectionOptions {
   readonly maxCalls: number;
   /** bytes that may wait for a stream's handler */
   readonly maxQueuedBytes: number;
+  /** bytes that all calls of the connection may hold together */
+  readonly maxHeldBytes: number;
 }
 
 export class ServerConnection implements Connection {
   readonly #channel: Channel;
   readonly #options: ConnectionOptions;
+  readonly #budget: Budget;
+  /** calls without an answer yet */
   readonly #calls = new Map<number, ServerCall>();
   #lastStream = 0;
 
@@ -30,7 +35,8 @@ export class ServerConnection implements Connection {
     options: ConnectionOptions,
   ) {
     this.#options = options;
-    this.#channel = new Channel(socket, (frame) => this.#onFrame(frame));
+    this.#budget = new Budget(options.maxHeldBytes);
+    this.#channel = new Channel(socket, "pause", (frame) => this.#onFrame(frame));
     this.closed.addEventListener("abort", () => this.#onClosed(), { once: true });
   }
 
@@ -54,19 +60,28 @@ export class ServerConnection implements Connection {
     try {
       if (frame.kind === "oversized") this.#onOversized(frame);
       else if (frame.type === FrameType.REQUEST) this.#onRequest(frame);
-      else if (frame.type === FrameType.DATA) this.#calls.get(frame.stream)?.data(frame);
-      // Other types are ignored, and so is data for a call that has ended: the client cannot know that yet.
+      else if (frame.type === FrameType.DATA) this.#onData(frame);
+      // Other types are ignored, as the protocol may grow.
     } catch (thrown) {
       sendError(this.#channel, frame.stream, TtrpcError.from(thrown));
     }
   }
 
+  #onData(frame: Frame): void {
+    const call = this.#calls.get(frame.stream);
+    if (call !== undefined) call.data(frame);
+    else if (frame.stream % 2 !== 1 || frame.stream > this.#lastStream) {
+      throw new TtrpcError(Code.INVALID_ARGUMENT, `stream ${frame.stream} was never opened`);
+    }
+    // Else the call has ended, which the client cannot know yet.
+  }
+
   #onOversized(frame: OversizedFrame): void {
     const error = new TtrpcError(Code.RESOURCE_EXHAUSTED, `message of ${frame.length} bytes is too long`);
-    if (frame.type === FrameType.REQUEST) this.#claimStream(frame.stream);
-    const call = this.#calls.get(frame.stream);
-    if (call !== undefined) call.fail(error);
-    else if (frame.type === FrameType.REQUEST) throw error;
+    if (frame.type === FrameType.DATA) this.#calls.get(frame.stream)?.fail(error);
+    if (frame.type !== FrameType.REQUEST) return;
+    this.#claimStream(frame.stream);
+    throw error;
   }
 
   #onRequest(frame: Frame): void {
@@ -76,12 +91,17 @@ export class ServerConnection implements Connection {
     }
     const request = parseRequest(frame.payload);
     const method = this.#options.find(request.service, request.method);
+    const cost = frame.payload.length + costOf(request.payload);
+    if (!this.#budget.take(cost)) {
+      throw new TtrpcError(Code.RESOURCE_EXHAUSTED, "the calls of this connection take too much memory");
+    }
     const call = new ServerCall(
       {
         stream: frame.stream,
         channel: this.#channel,
         connection: this,
         maxQueuedBytes: this.#options.maxQueuedBytes,
+        budget: this.#budget,
         done: (ended) => this.#calls.delete(ended.stream),
         failed: this.#options.onCallFailed,
       },
@@ -89,8 +109,8 @@ export class ServerConnection implements Connection {
       request,
     );
     this.#calls.set(frame.stream, call);
-    // NO_DATA matters to streams only: a unary request's payload is simply empty then.
-    void call.run(request.payload, frame.flags & ~Flag.NO_DATA);
+    // Not before the handler has ended: it may go on beyond the deadline of its call.
+    void call.run(request.payload, frame.flags).finally(() => this.#budget.give(cost));
   }
 
   /** @throws TtrpcError if a client may not begin a call with this id now */

@@ -2,6 +2,7 @@ import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { Code, TtrpcError } from "./errors.js";
 import { ServerConnection } from "./server-connection.js";
 import type { CallContext, Method, Methods } from "./service.js";
+import { checkSocketPath } from "./socket-path.js";
 
 export interface ServerOptions {
   /**
@@ -13,10 +14,12 @@ export interface ServerOptions {
   readonly onRefused?: (error: unknown) => void;
   /** A call was answered with an error: for the log. */
   readonly onCallFailed?: (error: TtrpcError, context: CallContext) => void;
-  /** calls under way at once on one connection (default 4096) */
+  /** calls without an answer yet, on one connection (default 16384); further ones are refused */
   readonly maxCalls?: number;
-  /** bytes that may wait for the handler of a stream (default 16 MiB) */
+  /** bytes that may wait for the handler of one stream (default 16 MiB) */
   readonly maxQueuedBytes?: number;
+  /** bytes that requests and waiting messages of one connection may take, about as decoded (default 64 MiB) */
+  readonly maxHeldBytes?: number;
 }
 
 /** Where to listen: a path to bind, or a socket that is bound already. */
@@ -39,8 +42,9 @@ export class Server {
     this.#services.set(name, new Map(Object.entries(methods)));
   }
 
-  /** Resolves when clients can connect. Rejects with the system's error, e.g. EADDRINUSE. */
+  /** Resolves when clients can connect. Rejects with the system's error, e.g. EADDRINUSE, or a TtrpcError for a path that is too long. */
   async listen(address: ListenAddress): Promise<void> {
+    if ("path" in address) checkSocketPath(address.path);
     await new Promise<void>((resolve, reject) => {
       this.#net.once("error", reject);
       this.#net.listen(address, () => {
@@ -86,8 +90,9 @@ export class Server {
     const connection = new ServerConnection(socket, this.#accepted, peer, {
       find: (service, method) => this.#find(service, method),
       onCallFailed: (error, context) => this.#options.onCallFailed?.(error, context),
-      maxCalls: this.#options.maxCalls ?? 4096,
+      maxCalls: this.#options.maxCalls ?? 16_384,
       maxQueuedBytes: this.#options.maxQueuedBytes ?? 16 << 20,
+      maxHeldBytes: this.#options.maxHeldBytes ?? 64 << 20,
     });
     this.#connections.add(connection);
     connection.closed.addEventListener("abort", () => this.#connections.delete(connection), { once: true });

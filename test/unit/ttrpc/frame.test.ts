@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { encodeFrame, type Frame, FrameDecoder, MAX_PAYLOAD_BYTES, type OversizedFrame } from "#ttrpc";
+import { Code, encodeFrame, type Frame, FrameDecoder, MAX_PAYLOAD_BYTES, type OversizedFrame } from "#ttrpc";
 
 function all(decoder: FrameDecoder, chunks: Buffer[]): (Frame | OversizedFrame)[] {
   return chunks.flatMap((chunk) => [...decoder.push(chunk)]);
@@ -12,7 +12,9 @@ describe("ttrpc frames", () => {
   });
 
   it("refuses to encode what is too long", () => {
-    assert.throws(() => encodeFrame(1, 1, 0, Buffer.alloc(MAX_PAYLOAD_BYTES + 1)), RangeError);
+    assert.throws(() => encodeFrame(1, 1, 0, Buffer.alloc(MAX_PAYLOAD_BYTES + 1)), {
+      code: Code.RESOURCE_EXHAUSTED,
+    });
   });
 
   it("decodes the same frames however the bytes are cut", () => {
