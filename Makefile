@@ -59,6 +59,10 @@ build: js engine addon criu ## Build everything and put it in build/dist
 install: build ## Install into PREFIX (default /usr/local)
 	install/install.sh $(DIST) $(PREFIX)
 
+.PHONY: deb
+deb: build ## Make the Debian package, build/deb/pclive_VERSION_ARCH.deb
+	install/deb.sh $(DIST) $(BUILD)/deb
+
 ## Checking -------------------------------------------------------------------
 
 .PHONY: lint
@@ -73,7 +77,7 @@ format: node_modules/.package-lock.json $(BUILD)/.deps ## The same, and mend wha
 test: build lab-images ## Set up and run every test: lint, native, unit, model, end to end
 	test/run.sh all
 
-.PHONY: test-unit test-native test-sanitizers test-model test-e2e test-softdirty
+.PHONY: test-unit test-native test-sanitizers test-model test-e2e test-deb test-softdirty
 test-unit: build ## Unit and integration tests only
 	test/run.sh unit integration
 test-native: $(BUILD)/.deps ## Tests of the engine and of the CRIU overlay
@@ -84,6 +88,8 @@ test-model: $(BUILD)/.deps ## Check the handover protocol's model with spin
 	test/run.sh model
 test-e2e: build lab-images ## End-to-end tests in the two-host lab
 	test/run.sh e2e
+test-deb: build ## The Debian package on hosts of Debian 12 and 13 (minutes; needs the archives of Debian)
+	test/deb/run.sh
 test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty
 	test/softdirty/run.sh
 
