@@ -35,7 +35,7 @@ put_files() {
 	# The package's own Node, wherever a link or a script names that of this machine.
 	rm "$pkg/usr/lib/pclive/node"
 	install -m 755 "$node" "$pkg/usr/lib/pclive/node"
-	find "$pkg/usr/bin" -type f -exec grep -lI "^node=" {} + | xargs sed -i "s|^node=.*|node=\${PCLIVE_NODE:-/usr/lib/pclive/node}|"
+	find "$pkg/usr/bin" -type f -exec grep -lIZ "^node=" {} + | xargs -0 sed -i "s|^node=.*|node=\${PCLIVE_NODE:-/usr/lib/pclive/node}|"
 	install -d "$pkg/usr/share/pclive"
 	# What `pclive install` would write there, so that it finds it and leaves it to the package.
 	node -e 'import(process.argv[1]).then((file) => process.stdout.write(file.RUNTIME_CLASS))' \

@@ -20,10 +20,12 @@ const require = __createRequire(import.meta.url);
 const __filename = __fileURLToPath(import.meta.url);
 const __dirname = __filename.slice(0, __filename.lastIndexOf("/"));'
 
+# jsonc-parser names a file for Node whose requires no bundler can follow.
 bundle() { # ENTRY NAME
 	local entry=$build/js/$1
 	[[ -f $entry ]] || { missing+=("$2"); return 0; }
 	"$root/node_modules/.bin/esbuild" "$entry" --bundle --platform=node --format=esm --target=node20 \
+		--alias:jsonc-parser=jsonc-parser/lib/esm/main.js \
 		--legal-comments=eof --log-level=warning --banner:js="$banner" --outfile="$lib/$2.new"
 	mv "$lib/$2.new" "$lib/$2"
 }
