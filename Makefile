@@ -63,6 +63,10 @@ install: build ## Install into PREFIX (default /usr/local)
 deb: build ## Make the Debian package, build/deb/pclive_VERSION_ARCH.deb
 	install/deb.sh $(DIST) $(BUILD)/deb
 
+# Go's own ttrpc, for the interoperability tests.
+$(BUILD)/test/ttrpc-peer: $(wildcard test/programs/ttrpc-peer/*)
+	cd $(<D) && CGO_ENABLED=0 "$$($(CURDIR)/install/go.sh)" build -trimpath -o $(abspath $@) .
+
 ## Checking -------------------------------------------------------------------
 
 .PHONY: lint
@@ -74,11 +78,11 @@ format: node_modules/.package-lock.json $(BUILD)/.deps ## The same, and mend wha
 	install/lint.sh --fix
 
 .PHONY: test
-test: build lab-images ## Set up and run every test: lint, native, unit, model, end to end
+test: build lab-images $(BUILD)/test/ttrpc-peer ## Set up and run every test: lint, native, unit, model, end to end
 	test/run.sh all
 
 .PHONY: test-unit test-native test-sanitizers test-model test-e2e test-deb test-softdirty
-test-unit: build ## Unit and integration tests only
+test-unit: build $(BUILD)/test/ttrpc-peer ## Unit and integration tests only
 	test/run.sh unit integration
 test-native: $(BUILD)/.deps ## Tests of the engine and of the CRIU overlay
 	test/run.sh native

@@ -26,7 +26,7 @@ export interface ClientOptions {
   readonly maxQueuedBytes?: number;
   /** bytes that may wait for all readers together, and most that one answer may take as decoded (default 64 MiB) */
   readonly maxHeldBytes?: number;
-  /** bytes that may wait for a server that does not read; further calls are refused (default 64 MiB) */
+  /** bytes that may wait for a server that does not read; further calls are refused (default 256 MiB) */
   readonly maxUnsentBytes?: number;
 }
 
@@ -218,7 +218,7 @@ export class Client {
     if (length > MAX_PAYLOAD_BYTES) {
       return new TtrpcError(Code.RESOURCE_EXHAUSTED, `${name}: request of ${length} bytes is too long`);
     }
-    if (this.#channel.unsentBytes > (this.#options.maxUnsentBytes ?? 64 << 20)) {
+    if (this.#channel.unsentBytes > (this.#options.maxUnsentBytes ?? 256 << 20)) {
       return new TtrpcError(
         Code.RESOURCE_EXHAUSTED,
         `${name}: the server does not take what was sent before`,
