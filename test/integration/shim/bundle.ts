@@ -1,59 +1,21 @@
 /** A shim with a throw-away bundle and a stand-in for containerd's event service: no containerd needed. */
 import { execFileSync, spawnSync } from "node:child_process";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { containerd, google } from "#protos/shim";
-import { Client, Server, type ServiceClient, unary } from "#ttrpc";
+import { Client, Server, unary } from "#ttrpc";
+import { makeRootfs } from "../../lib/rootfs.js";
+import { TASK_METHODS, type Task } from "../../lib/task-api.js";
+import { until } from "../../lib/until.js";
 
-const api = containerd.task.v2;
 const { Empty } = google.protobuf;
 
-const METHODS = {
-  Create: { request: api.CreateTaskRequest, response: api.CreateTaskResponse },
-  Start: { request: api.StartRequest, response: api.StartResponse },
-  State: { request: api.StateRequest, response: api.StateResponse },
-  Exec: { request: api.ExecProcessRequest, response: Empty },
-  Kill: { request: api.KillRequest, response: Empty },
-  Wait: { request: api.WaitRequest, response: api.WaitResponse },
-  Delete: { request: api.DeleteRequest, response: api.DeleteResponse },
-  Pids: { request: api.PidsRequest, response: api.PidsResponse },
-  Pause: { request: api.PauseRequest, response: Empty },
-  Resume: { request: api.ResumeRequest, response: Empty },
-  Update: { request: api.UpdateTaskRequest, response: Empty },
-  Checkpoint: { request: api.CheckpointTaskRequest, response: Empty },
-  ResizePty: { request: api.ResizePtyRequest, response: Empty },
-  CloseIO: { request: api.CloseIORequest, response: Empty },
-  Stats: { request: api.StatsRequest, response: api.StatsResponse },
-  Connect: { request: api.ConnectRequest, response: api.ConnectResponse },
-  Shutdown: { request: api.ShutdownRequest, response: Empty },
-} as const;
-
-export type Task = ServiceClient<typeof METHODS>;
+export { makeRootfs, type Task, until };
 
 /** The folder with `containerd-shim-pclive-v2`. */
 export const BIN = resolve(process.env.PCLIVE_BIN ?? "build/dist/bin");
 const SHIM = join(BIN, "containerd-shim-pclive-v2");
-
-/** A root file system of nothing but busybox. */
-export function makeRootfs(folder: string): void {
-  const bin = join(folder, "bin");
-  mkdirSync(bin, { recursive: true });
-  cpSync("/bin/busybox", join(bin, "busybox"));
-  for (const name of execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n")) {
-    if (name !== "busybox") symlinkSync("busybox", join(bin, name));
-  }
-  for (const name of ["tmp", "proc", "sys", "dev", "etc"]) mkdirSync(join(folder, name));
-}
 
 export interface SeenEvent {
   readonly topic: string;
@@ -143,7 +105,7 @@ export class ShimBench {
     const address = stdout.toString().trim();
     const client = await Client.connect(address.replace("unix://", ""));
     this.#clients.push(client);
-    const task = client.service("containerd.task.v2.Task", METHODS);
+    const task = client.service("containerd.task.v2.Task", TASK_METHODS);
     this.#started.push({ id, bundle, shim: (await task.Connect({ id })).shimPid });
     return { task, address, client };
   }
@@ -171,13 +133,4 @@ export interface Spec {
   root: { readonly: boolean };
   linux: { namespaces: { type: string; path?: string }[]; resources?: unknown };
   annotations?: Record<string, string>;
-}
-
-/** Polls until `check` is true, at most `ms` milliseconds. */
-export async function until(check: () => boolean, ms = 5000): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!check()) {
-    if (Date.now() > deadline) throw new Error("waited in vain");
-    await new Promise((done) => setTimeout(done, 20));
-  }
 }

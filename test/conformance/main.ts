@@ -1,0 +1,103 @@
+/**
+ * Takes two shims through the same table and tells where they differ. Runs on a host with runC and the stock shim:
+ * main.js [--stock PATH] [--ours PATH] [--only WORDS] [--messages] [--list]
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { BROKEN, compare } from "./compare.js";
+import type { Line } from "./record.js";
+import { type Outcome, report, reportMessages } from "./report.js";
+import type { Row } from "./row.js";
+import { prepareRootfs, Scene } from "./scene.js";
+import type { Candidate } from "./shim.js";
+import { table } from "./table.js";
+
+const ROW_MS = 60_000;
+const AT_ONCE = 3;
+
+const { values } = parseArgs({
+  options: {
+    stock: { type: "string", default: "/usr/bin/containerd-shim-runc-v2" },
+    ours: { type: "string", default: "/usr/local/bin/containerd-shim-pclive-v2" },
+    only: { type: "string", default: "" },
+    messages: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+  },
+});
+
+/** containerd 2 has version 3 of the Task service, with the same messages. */
+function versionOf(stock: string): 2 | 3 {
+  const text = execFileSync(stock, ["-v"], { encoding: "utf8", timeout: 10_000 });
+  return Number(/Version:\s*v?(\d+)/.exec(text)?.[1] ?? "1") >= 2 ? 3 : 2;
+}
+
+async function play(row: Row, index: number, candidate: Candidate, root: string): Promise<readonly Line[]> {
+  const scene = new Scene(candidate, join(root, `${candidate.name}${index}`), join(root, "rootfs"));
+  await scene.open();
+  try {
+    await bounded(row.steps(scene));
+    await scene.end();
+  } catch (error) {
+    scene.note(BROKEN, error instanceof Error ? error.message : error);
+  }
+  await scene.close();
+  return scene.record.lines;
+}
+
+async function bounded(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`took over ${ROW_MS} ms`)), ROW_MS);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+async function playAll(
+  rows: readonly Row[],
+  stock: Candidate,
+  ours: Candidate,
+  root: string,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const queue = [...rows.entries()];
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [index, row] = next;
+      const [one, two] = await Promise.all([play(row, index, stock, root), play(row, index, ours, root)]);
+      outcomes[index] = { row, stock: one, ours: two, findings: compare(one, two, row.wanted) };
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return outcomes;
+}
+
+async function main(): Promise<number> {
+  const rows = table.filter(({ name }) => name.includes(values.only));
+  if (values.list) {
+    for (const { name } of rows) console.log(name);
+    return 0;
+  }
+  const version = versionOf(values.stock);
+  const stock: Candidate = { name: "stock", binary: values.stock, version };
+  const ours: Candidate = { name: "ours", binary: values.ours, version };
+  const root = mkdtempSync(join(tmpdir(), "conf-"));
+  try {
+    prepareRootfs(join(root, "rootfs"));
+    const outcomes = await playAll(rows, stock, ours, root);
+    if (values.messages) reportMessages(outcomes);
+    return report(outcomes);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+main().then(
+  (status) => process.exit(status),
+  (error: unknown) => {
+    console.error(error);
+    process.exit(2);
+  },
+);

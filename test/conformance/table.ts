@@ -1,0 +1,19 @@
+/** All rows. */
+import type { Row } from "./row.js";
+import { binaryRows } from "./rows/binary.js";
+import { controlRows } from "./rows/control.js";
+import { createRows } from "./rows/create.js";
+import { execRows } from "./rows/exec.js";
+import { initRows } from "./rows/init.js";
+import { orderRows } from "./rows/order.js";
+import { streamRows } from "./rows/streams.js";
+
+export const table: readonly Row[] = [
+  ...createRows,
+  ...initRows,
+  ...execRows,
+  ...controlRows,
+  ...orderRows,
+  ...streamRows,
+  ...binaryRows,
+];
