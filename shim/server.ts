@@ -32,10 +32,7 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
     id: flags.id,
     debug: flags.debug,
   });
-  surviveMistakes(log);
-  setSubreaper();
   const reaper = new Reaper(reap);
-  reaper.start();
   const publisher = new Publisher(deliverer(flags), log);
   const lib = libDir();
   const env: ShimEnv = {
@@ -78,6 +75,10 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
   } finally {
     process.umask(umask);
   }
+  // Only now: a call that found the socket taken is made again, and a reaper left over from it would take exits away.
+  surviveMistakes(log);
+  setSubreaper();
+  reaper.start();
   log.debug({ pid: process.pid }, "shim serves");
 }
 
