@@ -10,7 +10,7 @@ export {
   unmount,
   unmountAll,
 } from "./mount.js";
-export { watchOom } from "./oom.js";
+export { type OomWatch, watchOom } from "./oom.js";
 export {
   getPeerCred,
   type PeerCred,
