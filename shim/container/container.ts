@@ -43,7 +43,7 @@ export class Container implements MigratableContainer {
   readonly execs = new Map<string, TaskProcess>();
   readonly moves: MoveGuard;
   /** Set as soon as init is there, and kept beyond its end: its figures are asked for until Delete. */
-  cgroups: CgroupFolders | undefined;
+  cgroups: Promise<CgroupFolders | undefined> = Promise.resolve(undefined);
   readonly #spec: OciSpec;
   readonly #mutex = new Mutex();
   #frozen: "no" | "pausing" | "paused" = "no";

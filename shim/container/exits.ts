@@ -78,10 +78,10 @@ export class ExitWatch {
   /** Also finds the container's cgroup, which is told by a process only as long as that lives. */
   async #watchMemory(pid: number): Promise<OomWatch | undefined> {
     const { env, id } = this.#container;
+    const found = cgroupFolders(pid);
+    this.#container.cgroups = found.catch(() => undefined);
     try {
-      const folders = await cgroupFolders(pid);
-      this.#container.cgroups = folders;
-      return watchMemory(folders, () => env.events.publish(events.oom(id)));
+      return watchMemory(await found, () => env.events.publish(events.oom(id)));
     } catch (error) {
       env.log.debug({ id, error: messageOf(error) }, "running out of memory will not be noticed");
       return undefined;

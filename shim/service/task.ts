@@ -89,7 +89,7 @@ export function taskMethods(context: TaskServiceContext): Methods {
       return {};
     }),
     Stats: method(api.StatsRequest, api.StatsResponse, async (request) => ({
-      stats: await statsOf(on(request).cgroups),
+      stats: await statsOf(await on(request).cgroups),
     })),
     Connect: method(api.ConnectRequest, api.ConnectResponse, async (request) => ({
       shimPid: process.pid,

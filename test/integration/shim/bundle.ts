@@ -102,11 +102,15 @@ export class ShimBench {
       "-publish-binary",
       "/bin/false",
     ];
-    const { stdout, stderr, status } = spawnSync(this.#shim, [...args, "-id", id, "-bundle", bundle, action], {
-      cwd: bundle,
-      timeout: 20_000,
-      env: { ...process.env, TTRPC_ADDRESS: join(this.folder, "events.sock") },
-    });
+    const { stdout, stderr, status } = spawnSync(
+      this.#shim,
+      [...args, "-id", id, "-bundle", bundle, action],
+      {
+        cwd: bundle,
+        timeout: 20_000,
+        env: { ...process.env, TTRPC_ADDRESS: join(this.folder, "events.sock") },
+      },
+    );
     return { stdout, stderr: stderr.toString(), status };
   }
 

@@ -1,0 +1,39 @@
+/** File systems in user space, which a program mounts: type "fuse3.NAME" or "fuse.NAME". */
+import { type CommandEnd, runCommand } from "../../runtime/runc/spawn.js";
+import type { Mount } from "../wire.js";
+
+const HELPERS: readonly (readonly [prefix: string, binary: string])[] = [
+  ["fuse.", "mount.fuse"],
+  ["fuse3.", "mount.fuse3"],
+];
+const HELPER_MS = 30_000;
+
+export interface FuseHelper {
+  readonly binary: string;
+  /** The file system's own name, e.g. "fuse-overlayfs". */
+  readonly type: string;
+}
+
+export function fuseHelper({ type }: Mount): FuseHelper | undefined {
+  const [prefix = "", binary = ""] = HELPERS.find(([start]) => type?.startsWith(start)) ?? [];
+  return binary === "" ? undefined : { binary, type: (type ?? "").slice(prefix.length) };
+}
+
+/** @throws Error with what the program said */
+export async function mountFuse({ binary, type }: FuseHelper, mount: Mount, target: string): Promise<void> {
+  const options = (mount.options ?? []).flatMap((option) => ["-o", option]);
+  const args = [mount.source ?? "", target, ...options, "-t", type];
+  const end = await runCommand(binary, args, { env: process.env, timeoutMs: HELPER_MS });
+  if (end.kind !== "exited" || end.status !== 0) throw new Error(`${binary} failed: ${reasonOf(end)}`);
+}
+
+function reasonOf(end: CommandEnd): string {
+  switch (end.kind) {
+    case "exited":
+      return end.stderr.trim() || `it ended with status ${end.status}`;
+    case "failed":
+      return end.error.message;
+    default:
+      return `it did not end within ${HELPER_MS / 1000} s`;
+  }
+}
