@@ -1,8 +1,9 @@
 /** Delivers events to containerd by ttrpc, on one connection. */
 import { containerd, google } from "#protos/shim";
 import { Client } from "#ttrpc";
+import { messageOf } from "../errors.js";
 import { timestampOf } from "../wire.js";
-import type { Deliver } from "./publisher.js";
+import { type Deliver, NobodyThere } from "./publisher.js";
 
 const SERVICE = "containerd.services.events.ttrpc.v1.Events";
 const METHODS = {
@@ -14,7 +15,7 @@ const CALL_MS = 5000;
 export function deliverTo(path: string, namespace: string): Deliver {
   let client: Client | undefined;
   return async (event) => {
-    if (!client || client.closed.aborted) client = await Client.connect(path, { connectTimeoutMs: CALL_MS });
+    if (!client || client.closed.aborted) client = await connect(path);
     const envelope = {
       timestamp: timestampOf(event.at),
       namespace,
@@ -29,4 +30,12 @@ export function deliverTo(path: string, namespace: string): Deliver {
       throw error;
     }
   };
+}
+
+async function connect(path: string): Promise<Client> {
+  try {
+    return await Client.connect(path, { connectTimeoutMs: CALL_MS });
+  } catch (cause) {
+    throw new NobodyThere(`nobody takes events at ${path}: ${messageOf(cause)}`, { cause });
+  }
 }

@@ -1,14 +1,17 @@
 /**
- * Hands events to containerd in the order in which they happened, one at a time. A call that fails is
- * tried again on a new connection; an event that cannot be delivered is dropped with a log line, for
- * what follows (an exit!) matters more.
+ * Hands events to containerd in the order in which they happened, one at a time. While containerd is away they
+ * wait for its return. A call that fails is tried again on a new connection; an event that containerd does not take
+ * is dropped with a log line, for what follows (an exit!) matters more.
  */
 import { messageOf } from "../errors.js";
 import type { Log } from "../log.js";
 import { settledWithin, sleep } from "../time.js";
 import type { TaskEvent } from "./events.js";
 
-/** Delivers one event; rejects when it was not accepted. Bounded. */
+/** There is no containerd, as while it is being updated. */
+export class NobodyThere extends Error {}
+
+/** Delivers one event; rejects when it was not accepted, with NobodyThere when it could not be offered. Bounded. */
 export type Deliver = (event: TaskEvent) => Promise<void>;
 
 export interface EventSink {
@@ -58,11 +61,13 @@ export class Publisher implements EventSink {
   }
 
   async #persist(event: TaskEvent): Promise<void> {
+    let refusals = 0;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#deliver(event);
       } catch (error) {
-        const last = attempt === ATTEMPTS;
+        if (!(error instanceof NobodyThere)) refusals++;
+        const last = refusals === ATTEMPTS;
         const what = { topic: event.topic, attempt, error: messageOf(error) };
         if (last) return this.#log.error(what, "event dropped: containerd does not take it");
         this.#log.warn(what, "event not delivered, trying again");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import pino from "pino";
 import type { TaskEvent } from "../../../shim/events/events.js";
-import { Publisher } from "../../../shim/events/publisher.js";
+import { NobodyThere, Publisher } from "../../../shim/events/publisher.js";
 
 const silent = pino({ level: "silent" });
 const event = (topic: string): TaskEvent => ({ topic, payload: {}, at: 0 });
@@ -34,6 +34,19 @@ describe("publisher", () => {
     publisher.publish(event("good"));
     assert.equal(await publisher.flush(1000), true);
     assert.deepEqual(delivered, ["good"]);
+  });
+
+  it("keeps what happens while nobody is there, however long", async () => {
+    const delivered: string[] = [];
+    let attempts = 0;
+    const deliver = async ({ topic }: TaskEvent) => {
+      if (++attempts <= 50) throw new NobodyThere("away");
+      delivered.push(topic);
+    };
+    const publisher = new Publisher(deliver, silent, 0);
+    for (const topic of ["start", "exit"]) publisher.publish(event(topic));
+    assert.equal(await publisher.flush(5000), true);
+    assert.deepEqual(delivered, ["start", "exit"]);
   });
 
   it("bounds the wait for a containerd that does not answer", async () => {
