@@ -54,15 +54,24 @@ class FifoLog {
   }
 
   write(line: string): void {
+    const hadReader = this.#fd !== undefined;
+    // The reader may have gone since the last line, and another one come.
+    if (!this.#tryWrite(line) && hadReader) this.#tryWrite(line);
+  }
+
+  /** False when there is no reader. */
+  #tryWrite(line: string): boolean {
     this.#fd ??= openQuietly(this.#path);
-    if (this.#fd === undefined) return;
+    if (this.#fd === undefined) return false;
     try {
       writeSync(this.#fd, line);
     } catch (error) {
-      if (errnoOf(error) === "EAGAIN") return;
+      if (errnoOf(error) === "EAGAIN") return true;
       closeSync(this.#fd);
       this.#fd = undefined;
+      return false;
     }
+    return true;
   }
 }
 

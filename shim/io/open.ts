@@ -5,6 +5,7 @@ import { openConsoleIo } from "./console.js";
 import { openFifoSource } from "./fifo.js";
 import { MigratedIo } from "./migrated.js";
 import { PipedIo } from "./piped.js";
+import { mustHaveDescriptors } from "./reserve.js";
 import { fifoPath, type Owner, openSinks } from "./sinks.js";
 import type { ProcessIo, Sinks, Source, StdioPaths } from "./types.js";
 
@@ -42,6 +43,7 @@ async function openEnds(
   paths: StdioPaths,
   owner: Owner,
 ): Promise<{ source: Source | undefined; sinks: Sinks | undefined }> {
+  mustHaveDescriptors();
   const source = paths.stdin === "" ? undefined : await openFifoSource(fifoPath(paths.stdin));
   if (paths.stdout === "" && paths.stderr === "") return { source, sinks: undefined };
   try {
