@@ -86,8 +86,9 @@ test-unit: build $(BUILD)/test/ttrpc-peer ## Unit and integration tests only
 	test/run.sh unit integration
 test-native: $(BUILD)/.deps ## Tests of the engine and of the CRIU overlay
 	test/run.sh native
-test-sanitizers: $(BUILD)/.deps ## The engine's tests under ASan and UBSan
+test-sanitizers: $(BUILD)/.deps ## The tests of the engine and of the Node addon under ASan and UBSan
 	SAN=1 test/native/engine/run.sh
+	test/native/addon/sanitizers.sh
 test-model: $(BUILD)/.deps ## Check the handover protocol's model with spin
 	test/run.sh model
 test-e2e: build lab-images ## End-to-end tests in the two-host lab

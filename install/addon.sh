@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the Node addon: OUT/pclive.node. Needs no network: the headers are those beside the Node in use.
-# usage: install/addon.sh OUT
+# usage: install/addon.sh OUT; SAN=1 builds it with ASan and UBSan
 set -euo pipefail
 
 [[ $# == 1 ]] || { echo "usage: install/addon.sh OUT" >&2; exit 2; }
@@ -21,6 +21,9 @@ ln -sfn "$root/native/addon/src" "$work/src"
 ln -sfn "$root/node_modules" "$work/node_modules"
 cp -u "$root/native/addon/binding.gyp" "$work/binding.gyp"
 
+if [[ -n ${SAN:-} ]]; then
+	export CXXFLAGS="-fsanitize=address,undefined -fno-sanitize=vptr -fno-omit-frame-pointer -g" LDFLAGS="-fsanitize=address,undefined"
+fi
 log=$out/build.log
 steps=(build)
 [[ -f $work/build/Makefile && ! $work/binding.gyp -nt $work/build/Makefile ]] || steps=(configure build)

@@ -123,18 +123,16 @@ describe("addon: processes", () => {
     try {
       writeFileSync(`${group}/memory.limit_in_bytes`, String(16 << 20));
       let count = 0;
-      const watch = watchOom(group, () => {
+      const stop = watchOom(group, () => {
         count += 1;
       });
-      const greedy = `echo $$ > ${group}/cgroup.procs; exec python3 -c "b = bytearray(64 << 20)"`;
+      // A preloaded sanitizer would ask for more than the group has, and be refused.
+      const greedy = `unset LD_PRELOAD; echo $$ > ${group}/cgroup.procs; exec python3 -c "b = bytearray(64 << 20)"`;
       await assert.rejects(run("sh", ["-c", greedy]), { signal: "SIGKILL" });
-      // The kernel tells before it kills: nothing has to be waited for.
-      watch.check();
-      assert.equal(count, 1);
-      watch.check();
-      assert.equal(count, 1);
-      watch.stop();
-      watch.stop();
+      await sleep(50);
+      assert.ok(count >= 1);
+      stop();
+      stop();
       assert.throws(() => watchOom("/nowhere", () => {}), { code: "ENOENT" });
     } finally {
       rmdirSync(group);
