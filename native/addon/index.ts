@@ -4,12 +4,13 @@ export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } fro
 export {
   type MountSpec,
   mount,
+  mountAll,
   mountPointsBelow,
+  parseMountOptions,
   unmount,
   unmountAll,
 } from "./mount.js";
-export { type IdMapping, type ParsedOptions, parseMountOptions } from "./mount-options.js";
-export { type OomWatch, watchOom } from "./oom.js";
+export { watchOom } from "./oom.js";
 export {
   getPeerCred,
   type PeerCred,

@@ -1,51 +1,46 @@
-import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkAbsolute } from "./check.js";
 import { eventFd, readEventFd, watchReadable } from "./descriptors.js";
 
-export interface OomWatch {
-  /** Calls back now for what the kernel has told by now, without waiting for the event loop. */
-  check(): void;
-  /** Idempotent. */
-  stop(): void;
-}
-
 /**
  * Calls back when a version 1 memory control group runs out of memory, until stopped. The kernel also signals when the
- * group is removed; that is not reported. Costs one descriptor; all of them share the event loop's epoll.
+ * group is removed; that is not reported.
  * @param directory the group's folder below the memory controller
  */
-export function watchOom(directory: string, callback: () => void): OomWatch {
+export function watchOom(directory: string, callback: () => void): () => void {
   checkAbsolute("directory", directory);
   const events = eventFd();
+  let control: number | undefined;
+  let stopWatch = () => {};
+  const stop = () => {
+    stopWatch();
+    if (control === undefined) return;
+    closeSync(events);
+    closeSync(control);
+    control = undefined;
+  };
   try {
-    register(directory, events);
+    control = openSync(join(directory, "memory.oom_control"), "r");
+    writeFileSync(join(directory, "cgroup.event_control"), `${events} ${control}`);
   } catch (error) {
     closeSync(events);
+    if (control !== undefined) closeSync(control);
     throw error;
   }
-  let stopWatch: (() => void) | undefined;
-  const stop = () => {
-    if (!stopWatch) return;
-    stopWatch();
-    stopWatch = undefined;
-    // Without it the kernel forgets the registration.
-    closeSync(events);
-  };
-  const check = () => {
-    if (!stopWatch || readEventFd(events) === 0) return;
-    if (existsSync(directory)) callback();
+  stopWatch = watchReadable(events, () => {
+    if (readEventFd(events) === 0) return;
+    if (exists(join(directory, "cgroup.event_control"))) callback();
     else stop();
-  };
-  stopWatch = watchReadable(events, check);
-  return { check, stop };
+  });
+  return stop;
 }
 
-function register(directory: string, events: number): void {
-  const control = openSync(join(directory, "memory.oom_control"), "r");
+function exists(path: string): boolean {
   try {
-    writeFileSync(join(directory, "cgroup.event_control"), `${events} ${control}`);
-  } finally {
-    closeSync(control);
+    closeSync(openSync(path, "w"));
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -9,6 +9,7 @@ import { addExec } from "../container/exec.js";
 import { deleteProcess, killProcess, startProcess } from "../container/lifecycle.js";
 import type { Exit } from "../container/migratable.js";
 import { statsOf } from "../container/stats.js";
+import { notFound } from "../errors.js";
 import { anyOf, timestampOf } from "../wire.js";
 import type { Registry } from "./registry.js";
 import { checkpointRequest, jsonOf, taskOptions } from "./requests.js";
@@ -88,9 +89,11 @@ export function taskMethods(context: TaskServiceContext): Methods {
       if (request.stdin) on(request).process(request.execId).io?.closeStdin();
       return {};
     }),
-    Stats: method(api.StatsRequest, api.StatsResponse, async (request) => ({
-      stats: await statsOf(await on(request).cgroups),
-    })),
+    Stats: method(api.StatsRequest, api.StatsResponse, async (request) => {
+      const { pid, state } = on(request).init;
+      if (pid === 0 || state.kind === "stopped") throw notFound("cgroup does not exist: not found");
+      return { stats: await statsOf(pid) };
+    }),
     Connect: method(api.ConnectRequest, api.ConnectResponse, async (request) => ({
       shimPid: process.pid,
       taskPid: containers.find(request.id)?.init.pid ?? 0,

@@ -6,7 +6,7 @@ readonly DAEMONS="containerd pclived"
 
 daemon_command() {
 	case $1 in
-	containerd) echo containerd ;; # it reads /etc/containerd/config.toml, and does without it
+	containerd) echo "containerd --config /etc/containerd/config.toml" ;;
 	pclived) echo "pclived --config /etc/pclive/config.json" ;;
 	*) fail "no daemon $1 (there are: $DAEMONS)" ;;
 	esac
