@@ -25,8 +25,13 @@ export function notFound(message: string): ShimError {
   return new ShimError("NOT_FOUND", message, "it may have been deleted already");
 }
 
-export function refused(message: string, remedy = "bring the task into the right state first"): ShimError {
+export function refused(message: string, remedy = "try again later"): ShimError {
   return new ShimError("FAILED_PRECONDITION", message, remedy);
+}
+
+/** What the task's present state does not allow. Clients have always been answered UNKNOWN then. */
+export function wrongState(message: string): ShimError {
+  return new ShimError("UNKNOWN", message, "bring the task into the right state first");
 }
 
 export function messageOf(error: unknown): string {

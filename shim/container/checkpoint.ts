@@ -1,7 +1,7 @@
 /** The plain checkpoint: runC and CRIU write the task into a folder. */
 import { copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, refused, ShimError } from "../errors.js";
+import { messageOf, ShimError, wrongState } from "../errors.js";
 import type { Container } from "./container.js";
 
 export interface CheckpointRequest {
@@ -20,11 +20,11 @@ export interface CheckpointRequest {
 }
 
 export async function checkpoint(container: Container, request: CheckpointRequest): Promise<void> {
-  if (request.path === "") throw new ShimError("INVALID_ARGUMENT", "no path for the checkpoint", "give one");
+  if (request.path === "") throw new ShimError("UNKNOWN", "no path for the checkpoint", "give one");
   await container.exclusive("checkpoint", async () => {
     container.moves.mustBeFree("checkpoint");
     const state = container.state();
-    if (state !== "running" && state !== "paused") throw refused(`cannot checkpoint a ${state} container`);
+    if (state !== "running" && state !== "paused") throw wrongState(`cannot checkpoint a ${state} container`);
     const temporary = join(container.bundle, "work", "criu-work");
     const workPath = request.workPath || temporary;
     await mkdir(workPath, { recursive: true, mode: 0o700 });

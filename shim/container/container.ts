@@ -1,7 +1,7 @@
 /** One container: its init, its execs, and what may be done with them when. */
 import type { Runc } from "../../runtime/runc/index.js";
 import type { RuntimeOptions } from "../bundle/options.js";
-import { notFound, refused } from "../errors.js";
+import { notFound, refused, wrongState } from "../errors.js";
 import * as events from "../events/events.js";
 import { findCgroup } from "./cgroup.js";
 import type { ShimEnv } from "./env.js";
@@ -42,6 +42,8 @@ export class Container implements MigratableContainer {
   readonly init: TaskProcess;
   readonly execs = new Map<string, TaskProcess>();
   readonly moves: MoveGuard;
+  /** Set by the Delete that went through. */
+  deleted = false;
   readonly #spec: OciSpec;
   readonly #mutex = new Mutex();
   #frozen: "no" | "pausing" | "paused" = "no";
@@ -115,7 +117,7 @@ export class Container implements MigratableContainer {
 
   async expectGone(exitStatus: number): Promise<Exit> {
     this.exits.overrideInitStatus(exitStatus);
-    return this.init.exited;
+    return (await this.init.exited) ?? { status: exitStatus, at: Date.now() };
   }
 
   incoming(): IncomingTask | undefined {
@@ -133,7 +135,7 @@ export class Container implements MigratableContainer {
   async pause(): Promise<void> {
     await this.exclusive("pause", async () => {
       this.moves.mustBeFree("pause");
-      if (this.state() !== "running") throw refused(`cannot pause a container that is ${this.state()}`);
+      if (this.state() !== "running") throw wrongState(`cannot pause a container that is ${this.state()}`);
       this.#frozen = "pausing";
       try {
         await this.runc.pause(this.id);
@@ -149,7 +151,7 @@ export class Container implements MigratableContainer {
   async resume(): Promise<void> {
     await this.exclusive("resume", async () => {
       this.moves.mustBeFree("resume");
-      if (this.state() !== "paused") throw refused(`cannot resume a container that is ${this.state()}`);
+      if (this.state() !== "paused") throw wrongState(`cannot resume a container that is ${this.state()}`);
       await this.runc.resume(this.id);
       this.#frozen = "no";
     });

@@ -1,8 +1,10 @@
 /** Makes a container of a Create request; whatever fails is undone before the error is told. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Runc } from "../../runtime/runc/index.js";
 import { logFile, readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
+import { notFound } from "../errors.js";
 import * as events from "../events/events.js";
 import { openMigratedIo, openProcessIo } from "../io/open.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
@@ -11,7 +13,8 @@ import { Container } from "./container.js";
 import type { ShimEnv } from "./env.js";
 import { ExitWatch } from "./exits.js";
 import { IncomingInit } from "./incoming.js";
-import { FreshInit, type InitContext, type InitSource, RestoredInit } from "./init.js";
+import { FreshInit, type InitContext, type InitSource, RestoredInit, streamFailure } from "./init.js";
+import type { OciSpec } from "./migratable.js";
 import { TaskProcess } from "./process.js";
 import { mountRootfs, unmountRootfs } from "./rootfs.js";
 
@@ -47,11 +50,12 @@ export function runcFor(
 export async function createContainer(env: ShimEnv, request: CreateRequest): Promise<Container> {
   const { id, bundle, options } = request;
   const undo: (() => Promise<void>)[] = [];
+  if (!existsSync(bundle)) throw notFound(`bundle ${bundle}: no such file or directory`);
   try {
     writeOptions(bundle, options);
     undo.push(() => unmountRootfs(rootfsOf(bundle)));
     await mountRootfs(request.rootfs, rootfsOf(bundle));
-    const spec = readSpec(bundle);
+    const spec = specOf(bundle);
     const init = new TaskProcess("", request.stdio);
     const runc = runcFor(env, bundle, options);
     const container = new Container({ env, id, bundle, runc, options, init, spec });
@@ -64,6 +68,15 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
     for (const step of undo.reverse())
       await step().catch((cause: unknown) => env.log.warn({ id, cause }, "undo failed"));
     throw error;
+  }
+}
+
+/** What cannot be read is no concern of ours: runC reads it too and tells what is wrong. */
+function specOf(bundle: string): OciSpec {
+  try {
+    return readSpec(bundle);
+  } catch {
+    return {};
   }
 }
 
@@ -86,7 +99,7 @@ async function prepareInit(env: ShimEnv, request: CreateRequest, container: Cont
     container.init.attach(io);
     return io;
   }
-  const io = await openProcessIo(stdio, owner, options);
+  const io = await openProcessIo(stdio, owner, options).catch(streamFailure);
   container.assemble(sourceOf(env, request, container), exits, undefined);
   container.init.attach(io);
   return io;

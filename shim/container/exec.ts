@@ -2,12 +2,13 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readPidFile } from "../bundle/files.js";
-import { refused, ShimError } from "../errors.js";
+import { refused, ShimError, wrongState } from "../errors.js";
 import * as events from "../events/events.js";
 import { openProcessIo } from "../io/open.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
 import type { Container } from "./container.js";
-import { runtimeFailure } from "./init.js";
+import { execProcess } from "./exec-process.js";
+import { runtimeFailure, streamFailure } from "./init.js";
 import { TaskProcess } from "./process.js";
 
 /** What Exec registers: the streams and the OCI process that Start will run. */
@@ -32,8 +33,10 @@ export function addExec(container: Container, execId: string, stdio: StdioPaths,
   }
   const state = container.state();
   if (state === "paused" || state === "pausing" || state === "stopped")
-    throw refused(`cannot exec in a ${state} container`);
-  container.execs.set(execId, new ExecProcess(execId, stdio, withTerminal(spec, stdio.terminal)));
+    throw wrongState(`cannot exec in a ${state} container`);
+  if (state === "created" && container.init.pid === 0)
+    throw wrongState("cannot exec in a container to be restored");
+  container.execs.set(execId, new ExecProcess(execId, stdio, execProcess(spec, stdio.terminal)));
   container.env.events.publish(events.execAdded(container.id, execId));
 }
 
@@ -43,9 +46,9 @@ export async function startExec(container: Container, exec: TaskProcess): Promis
   return container.exclusive("exec", async () => {
     exec.mustBeStartable();
     container.moves.mustBeFree("exec");
-    if (container.exits.initReaped) throw refused("container is stopped");
     const expected = container.env.reaper.expectStart();
     try {
+      if (container.exits.initReaped) throw refused("container is stopped", "none: its init has ended");
       const pid = await run(container, exec);
       exec.setRunning(pid);
       container.env.events.publish(events.execStarted(container.id, exec.execId, pid));
@@ -65,7 +68,7 @@ async function run(container: Container, exec: ExecProcess): Promise<number> {
   const base = join(bundle, encodeURIComponent(exec.execId));
   const pidFile = `${base}.pid`;
   const processFile = `${base}-process.json`;
-  const io = await openProcessIo(exec.stdio, { namespace, id }, options);
+  const io = await openProcessIo(exec.stdio, { namespace, id }, options).catch(streamFailure);
   try {
     await writeFile(processFile, exec.spec, { mode: 0o600 });
     await runc.exec(id, {
@@ -92,18 +95,4 @@ async function pidOf(io: ProcessIo, pidFile: string): Promise<number> {
   if (pid === undefined)
     throw new ShimError("UNKNOWN", "runC has written no pid", "use a released runC, 1.1 or later");
   return pid;
-}
-
-/** The request says whether there is a terminal; the spec must agree. */
-function withTerminal(spec: string, terminal: boolean): string {
-  let value: unknown;
-  try {
-    value = JSON.parse(spec);
-  } catch (cause) {
-    throw new ShimError("INVALID_ARGUMENT", "the exec's process is no JSON", "send an OCI process", cause);
-  }
-  if (typeof value !== "object" || value === null) {
-    throw new ShimError("INVALID_ARGUMENT", "the exec's process is no JSON object", "send an OCI process");
-  }
-  return JSON.stringify({ ...value, terminal });
 }

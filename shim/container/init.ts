@@ -90,6 +90,12 @@ export function runtimeFailure(what: string, error: unknown): ShimError {
   return new ShimError("UNKNOWN", `OCI runtime ${what} failed: ${messageOf(error)}`, remedy, error);
 }
 
+/** Streams that cannot be opened: UNKNOWN, whatever the reason, is what clients know. */
+export function streamFailure(error: unknown): never {
+  const remedy = error instanceof ShimError ? error.remedy : "see the shim's log";
+  throw new ShimError("UNKNOWN", `standard streams: ${messageOf(error)}`, remedy, error);
+}
+
 async function startAndFindPid(
   bundle: string,
   io: ProcessIo,

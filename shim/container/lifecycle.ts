@@ -2,7 +2,7 @@
 
 import { RuncError } from "../../runtime/runc/index.js";
 import { rootfsOf } from "../bundle/files.js";
-import { errnoOf, messageOf, notFound, refused } from "../errors.js";
+import { errnoOf, messageOf, notFound, refused, wrongState } from "../errors.js";
 import * as events from "../events/events.js";
 import { settledWithin } from "../time.js";
 import type { Container } from "./container.js";
@@ -54,7 +54,8 @@ export async function killProcess(
   const process = container.process(execId);
   if (process !== container.init) return killExec(process, signal);
   await container.moves.makeWay({ kind: "kill", signal });
-  if (process.state.kind === "stopped" || process.pid === 0)
+  // Of a container that shares its pid namespace something may run on without init.
+  if (process.pid === 0 || (process.state.kind === "stopped" && !all))
     throw notFound("process already finished: not found");
   try {
     await container.runc.kill(container.id, signal, { all });
@@ -77,21 +78,21 @@ function killExec(exec: TaskProcess, signal: number): void {
 
 export interface Deleted {
   readonly pid: number;
-  readonly exit: Exit;
+  /** undefined of what was never started, although runC may have had to kill it. */
+  readonly exit: Exit | undefined;
 }
 
-/** @throws ShimError FAILED_PRECONDITION while it runs */
+/** @throws ShimError while it runs, NOT_FOUND when it is deleted already */
 export async function deleteProcess(container: Container, execId: string): Promise<Deleted> {
   const process = container.process(execId);
   return process === container.init ? deleteInit(container) : deleteExec(container, process);
 }
 
 async function deleteExec(container: Container, exec: TaskProcess): Promise<Deleted> {
-  if (exec.state.kind === "running") throw refused("cannot delete a running process");
+  if (exec.state.kind === "running") throw wrongState("cannot delete a running process");
   await closeIo(exec);
   container.execs.delete(exec.execId);
-  const exit = exec.state.kind === "stopped" ? exec.state.exit : { status: 0, at: 0 };
-  return { pid: exec.pid, exit };
+  return { pid: exec.pid, exit: exec.state.kind === "stopped" ? exec.state.exit : undefined };
 }
 
 async function deleteInit(container: Container): Promise<Deleted> {
@@ -99,8 +100,10 @@ async function deleteInit(container: Container): Promise<Deleted> {
   await container.moves.makeWay({ kind: "delete" });
   await dropIncoming(container);
   return container.exclusive("delete", async () => {
+    if (container.deleted) throw notFound(`container ${id} has been deleted`);
+    const exit = init.state.kind === "stopped" ? init.state.exit : undefined;
     if (init.state.kind === "running")
-      throw refused(`cannot delete a container that is ${container.state()}`);
+      throw wrongState(`cannot delete a container that is ${container.state()}`);
     if (init.state.kind === "stopped") await settledWithin(DRAIN_MS, init.io?.drained() ?? Promise.resolve());
     await forget(container);
     // runC kills an init that waits for its start.
@@ -108,7 +111,7 @@ async function deleteInit(container: Container): Promise<Deleted> {
     await closeIo(init);
     for (const exec of container.execs.values()) await closeIo(exec);
     await unmountRootfs(rootfsOf(bundle));
-    const exit = init.state.kind === "stopped" ? init.state.exit : { status: 0, at: Date.now() };
+    container.deleted = true;
     env.events.publish(events.deleted(id, init.pid, exit));
     return { pid: init.pid, exit };
   });

@@ -1,5 +1,5 @@
 /** One process that containerd knows: a container's init, or one added by exec. */
-import { refused } from "../errors.js";
+import { wrongState } from "../errors.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
 import type { Exit } from "./migratable.js";
 
@@ -19,9 +19,9 @@ export class TaskProcess {
   /** The terminal's size as last asked for, kept until there is a terminal. */
   #size: { columns: number; rows: number } | undefined;
   #state: ProcessState = { kind: "created" };
-  #resolveExit: (exit: Exit) => void = () => {};
-  /** Resolves with the end of the process. */
-  readonly exited: Promise<Exit>;
+  #resolveExit: (exit: Exit | undefined) => void = () => {};
+  /** Resolves with the end of the process; with nothing when it could not be started. */
+  readonly exited: Promise<Exit | undefined>;
 
   constructor(execId: string, stdio: StdioPaths) {
     this.execId = execId;
@@ -35,9 +35,10 @@ export class TaskProcess {
     return this.#state;
   }
 
-  /** @throws ShimError FAILED_PRECONDITION when it has been started before */
+  /** @throws ShimError when it has been started before */
   mustBeStartable(): void {
-    if (this.#state.kind !== "created") throw refused(`cannot start a process that is ${this.#state.kind}`);
+    if (this.#state.kind !== "created")
+      throw wrongState(`cannot start a process that is ${this.#state.kind}`);
   }
 
   setRunning(pid: number): void {
@@ -53,7 +54,7 @@ export class TaskProcess {
 
   /** A start failed: who waits for the end is released, the process stays as it was. */
   neverRan(): void {
-    this.#resolveExit({ status: 255, at: Date.now() });
+    this.#resolveExit(undefined);
   }
 
   attach(io: ProcessIo): void {

@@ -37,8 +37,10 @@ export function exited(containerId: string, id: string, pid: number, exit: Exit)
   return event("/tasks/exit", "TaskExit", events.TaskExit, message);
 }
 
-export function deleted(containerId: string, pid: number, exit: Exit): TaskEvent {
-  const message = { containerId, pid, exitStatus: exit.status, exitedAt: timestampOf(exit.at) };
+/** @param exit undefined of a task that was never started */
+export function deleted(containerId: string, pid: number, exit: Exit | undefined): TaskEvent {
+  const end = exit ? { exitStatus: exit.status, exitedAt: timestampOf(exit.at) } : {};
+  const message = { containerId, pid, ...end };
   return event("/tasks/delete", "TaskDelete", events.TaskDelete, message);
 }
 

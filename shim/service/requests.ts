@@ -17,9 +17,13 @@ export interface TaskOptions {
   readonly migration: string | undefined;
 }
 
-/** @throws ShimError INVALID_ARGUMENT for options that we do not know or cannot decode */
+/**
+ * Options of another type are those of another runtime: none for us, as the runc shim has it.
+ * @throws ShimError for options that cannot be decoded, INVALID_ARGUMENT for a migration without an id
+ */
 export function taskOptions(any: Any | null | undefined): TaskOptions {
-  if (!any?.type_url) return { runtime: DEFAULT_OPTIONS, migration: undefined };
+  if (!any?.type_url || typeNameOf(any) !== RUNC_OPTIONS)
+    return { runtime: DEFAULT_OPTIONS, migration: undefined };
   const runtime = runtimeOptions(any);
   const { migration } = decode(RUNC_OPTIONS, () => IncomingOptions.decode(bytesOf(any)));
   if (migration === "") return { runtime, migration: undefined };
@@ -34,15 +38,7 @@ export function taskOptions(any: Any | null | undefined): TaskOptions {
 }
 
 function runtimeOptions(any: Any): RuntimeOptions {
-  const name = typeNameOf(any);
-  if (name !== RUNC_OPTIONS) {
-    throw new ShimError(
-      "INVALID_ARGUMENT",
-      `runtime options of type ${name} are not supported`,
-      `use ${RUNC_OPTIONS}`,
-    );
-  }
-  const options = decode(name, () => Options.decode(bytesOf(any)));
+  const options = decode(RUNC_OPTIONS, () => Options.decode(bytesOf(any)));
   return {
     binaryName: options.binaryName,
     root: options.root,
@@ -61,7 +57,7 @@ function runtimeOptions(any: Any): RuntimeOptions {
 export function checkpointRequest(path: string, any: Any | null | undefined): CheckpointRequest {
   const known = any?.type_url ? typeNameOf(any) : CHECKPOINT_OPTIONS;
   if (known !== CHECKPOINT_OPTIONS) {
-    throw new ShimError("INVALID_ARGUMENT", `checkpoint options of type ${known} are not supported`);
+    throw new ShimError("UNKNOWN", `checkpoint options of type ${known} are not supported`);
   }
   const options = decode(known, () => CheckpointOptions.decode(any ? bytesOf(any) : new Uint8Array()));
   return {
@@ -88,6 +84,6 @@ function decode<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    throw new ShimError("INVALID_ARGUMENT", `${what} cannot be decoded`, "use a released containerd", cause);
+    throw new ShimError("UNKNOWN", `${what} cannot be decoded`, "use a released containerd", cause);
   }
 }

@@ -21,7 +21,8 @@ export function stateOf(container: Container, execId: string): containerd.task.v
   const { stdin, stdout, stderr, terminal } = process.stdio;
   const exit = process.state.kind === "stopped" ? process.state.exit : undefined;
   return {
-    id: container.id,
+    // Of an exec its own id, as the runc shim has it.
+    id: execId || container.id,
     bundle: container.bundle,
     pid: process.pid,
     status: STATUS[kindOf(container, process)],
@@ -31,15 +32,12 @@ export function stateOf(container: Container, execId: string): containerd.task.v
     terminal,
     exitStatus: exit?.status ?? 0,
     exitedAt: exit ? timestampOf(exit.at) : null,
-    execId,
   };
 }
 
-/** The freezer stops execs together with init. */
+/** The freezer stops execs together with init; what is not running is told as paused too. */
 function kindOf(container: Container, process: TaskProcess): ContainerState {
-  if (process === container.init || process.state.kind !== "running") {
-    return process === container.init ? container.state() : process.state.kind;
-  }
   const whole = container.state();
-  return whole === "paused" || whole === "pausing" ? whole : "running";
+  const frozen = whole === "paused" || whole === "pausing";
+  return process === container.init || frozen ? whole : process.state.kind;
 }

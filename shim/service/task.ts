@@ -119,8 +119,8 @@ function method<Q extends MessageType, S extends MessageType>(
   });
 }
 
-function ended(exit: Exit) {
-  return { exitStatus: exit.status, exitedAt: timestampOf(exit.at) };
+function ended(exit: Exit | undefined) {
+  return exit ? { exitStatus: exit.status, exitedAt: timestampOf(exit.at) } : {};
 }
 
 async function processesOf(container: Container) {

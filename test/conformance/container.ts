@@ -137,7 +137,10 @@ export class Container {
 
   #learn(method: string, request: { execId?: string }, answer: { pid?: number }): void {
     if ((method !== "Create" && method !== "Start") || answer.pid === undefined) return;
-    this.record.namePid(answer.pid, request.execId ? `${this.name}/${request.execId}` : this.name);
+    this.record.namePid(
+      answer.pid,
+      request.execId ? this.record.mask(`${this.name}/${request.execId}`) : this.name,
+    );
   }
 
   #log(): string {
@@ -150,9 +153,7 @@ export class Container {
     // With another code the code itself is the reason that counts.
     const reason = codeOf(error) === "UNKNOWN" ? runcReason(this.#log(), logged) : undefined;
     return [
-      ...(reason === undefined
-        ? []
-        : [message.includes(reason) ? "tells runC's reason" : "hides runC's reason"]),
+      ...(reason === undefined || message.includes(reason) ? [] : ["hides runC's reason"]),
       ...(says === undefined ? [] : [`${says.test(message) ? "says" : "does not say"} ${says}`]),
     ];
   }

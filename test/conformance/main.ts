@@ -28,10 +28,12 @@ const { values } = parseArgs({
   },
 });
 
-/** containerd 2 has version 3 of the Task service, with the same messages. */
-function versionOf(stock: string): 2 | 3 {
+/** The stock shim's containerd, e.g. "1.6". */
+function generationOf(stock: string): string {
   const text = execFileSync(stock, ["-v"], { encoding: "utf8", timeout: 10_000 });
-  return Number(/Version:\s*v?(\d+)/.exec(text)?.[1] ?? "1") >= 2 ? 3 : 2;
+  const found = /Version:\s*v?(\d+\.\d+)/.exec(text)?.[1];
+  if (found === undefined) throw new Error(`${stock} -v tells no version: ${text}`);
+  return found;
 }
 
 async function play(row: Row, index: number, candidate: Candidate, root: string): Promise<readonly Line[]> {
@@ -60,6 +62,7 @@ async function playAll(
   stock: Candidate,
   ours: Candidate,
   root: string,
+  generation: string,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const queue = [...rows.entries()];
@@ -67,7 +70,7 @@ async function playAll(
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [index, row] = next;
       const [one, two] = await Promise.all([play(row, index, stock, root), play(row, index, ours, root)]);
-      outcomes[index] = { row, stock: one, ours: two, findings: compare(one, two, row.wanted) };
+      outcomes[index] = { row, stock: one, ours: two, findings: compare(row, one, two, generation) };
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -80,13 +83,15 @@ async function main(): Promise<number> {
     for (const { name } of rows) console.log(name);
     return 0;
   }
-  const version = versionOf(values.stock);
+  const generation = generationOf(values.stock);
+  // containerd 2 has version 3 of the Task service, with the same messages.
+  const version = Number.parseInt(generation, 10) >= 2 ? 3 : 2;
   const stock: Candidate = { name: "stock", binary: values.stock, version };
   const ours: Candidate = { name: "ours", binary: values.ours, version };
   const root = mkdtempSync(join(tmpdir(), "conf-"));
   try {
     prepareRootfs(join(root, "rootfs"));
-    const outcomes = await playAll(rows, stock, ours, root);
+    const outcomes = await playAll(rows, stock, ours, root, generation);
     if (values.messages) reportMessages(outcomes);
     return report(outcomes);
   } finally {

@@ -35,6 +35,10 @@ export class Record {
     this.open(label).outcome = this.describe(value);
   }
 
+  count(label: RegExp): number {
+    return this.lines.filter((line) => label.test(line.label)).length;
+  }
+
   namePid(pid: number, name: string): void {
     if (pid > 0) this.#pids.set(pid, name);
   }

@@ -59,6 +59,7 @@ export class Scene {
   readonly #started: Started[] = [];
   readonly #logs: (() => void)[] = [];
   readonly #fifos: string[] = [];
+  readonly #killed: string[] = [];
   #eventsMatter = true;
 
   /** @param rootfs shared by all rows, for reading */
@@ -138,6 +139,16 @@ export class Scene {
     return this.#started.find((each) => each.id === container.id)?.shimPid ?? 0;
   }
 
+  /** Kills the shim of a container once its events have come. */
+  async killShim(container: Container): Promise<void> {
+    await this.events.reached("/tasks/create", this.record.count(/Create$/));
+    await this.events.reached("/tasks/start", this.record.count(/^c\d+ Start$/));
+    const pid = this.shimPid(container);
+    process.kill(pid, "SIGKILL");
+    await until(() => !isShim(pid, container.bundle));
+    this.#killed.push(container.id);
+  }
+
   addressOf(container: Container): string {
     return this.#started.find((each) => each.id === container.id)?.address ?? "";
   }
@@ -155,6 +166,12 @@ export class Scene {
     const read = () => (existsSync(path) ? readFileSync(path, "utf8") : "");
     await until(() => read().length >= length).catch(() => {});
     return read();
+  }
+
+  /** Both outputs into one file, as clients ask for it. */
+  file(name: string): { stdout: string; stderr: string } {
+    const uri = `file://${this.path(name)}`;
+    return { stdout: uri, stderr: uri };
   }
 
   fifo(name: string): string {
@@ -187,6 +204,13 @@ export class Scene {
   /** For rows in which the order of events is not given: they compare them in their own way. */
   forgetEvents(): void {
     this.#eventsMatter = false;
+  }
+
+  /** For rows in which only the number and kinds of events are given, not their order. */
+  async noteTopics(count: number): Promise<void> {
+    await until(() => this.events.seen.length >= count).catch(() => {});
+    this.note("topics", this.events.seen.map(({ topic }) => topic).sort());
+    this.forgetEvents();
   }
 
   mode(name: string): string {
@@ -236,9 +260,11 @@ export class Scene {
       if (existsSync(join(RUNC_ROOT, id))) left.push(`runC's state of ${name}`);
       if (existsSync(`/sys/fs/cgroup/memory/conformance/${id}`)) left.push(`cgroup of ${name}`);
     }
-    for (const { name, bundle, shimPid, address } of this.#started) {
+    for (const { name, id, bundle, shimPid, address } of this.#started) {
       if (isShim(shimPid, bundle)) left.push(`shim of ${name}`);
-      if (existsSync(address.replace("unix://", ""))) left.push(`socket of ${name}`);
+      // The stock shim's `delete` leaves that of a shim that was killed.
+      if (!this.#killed.includes(id) && existsSync(address.replace("unix://", "")))
+        left.push(`socket of ${name}`);
     }
     return left;
   }

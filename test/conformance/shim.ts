@@ -25,6 +25,7 @@ export interface Answer {
   readonly stderr: string;
 }
 
+const CRIU = "/usr/local/lib/pclive/criu";
 const COMMAND_MS = 20_000;
 const CALL_MS = 20_000;
 
@@ -55,7 +56,8 @@ export function runBinary(
   at: { cwd: string; events?: string; namespace?: string; input?: Uint8Array },
 ): Promise<Answer> {
   const env = {
-    PATH: process.env.PATH,
+    // CRIU for both.
+    PATH: `${CRIU}:${process.env.PATH}`,
     TTRPC_ADDRESS: at.events,
     GRPC_ADDRESS: join(at.cwd, "c.sock"),
     NAMESPACE: at.namespace,

@@ -10,6 +10,7 @@ import type { Scene } from "../scene.js";
 import { addressOf } from "../shim.js";
 
 const SLEEP = ["sleep", "1000"];
+const METHODS = ["Create", "State", "Kill", "Exec", "Wait", "Shutdown"];
 const grouped = (name: string, group: string) => ({
   spec: (spec: Spec) => {
     spec.annotations = { [name]: group };
@@ -36,7 +37,7 @@ async function raw(
   method: string,
   payload: Uint8Array,
 ): Promise<void> {
-  const line = scene.record.open(`${service}/${method} with ${payload.length} bytes`);
+  const line = scene.record.open(`${service.split(".").at(-1)}/${method} with ${payload.length} bytes`);
   try {
     await c.shim.client.call(service, method, { request: bytes, response: bytes }, payload);
     line.outcome = "ok";
@@ -139,14 +140,14 @@ export const binaryRows = [
   }),
   row("binary: start after a shim that was killed", async (scene) => {
     const c = await scene.container(SLEEP);
-    process.kill(scene.shimPid(c), "SIGKILL");
+    await scene.killShim(c);
     const again = await scene.connect(c);
     await again.create();
     await again.start();
   }),
   row("binary: delete without a server, twice", async (scene) => {
     const c = await scene.running();
-    process.kill(scene.shimPid(c), "SIGKILL");
+    await scene.killShim(c);
     noteDelete(scene, "first", await scene.run(c, "delete"));
     scene.note("mounts", scene.mounts(c.bundle));
     noteDelete(scene, "second", await scene.run(c, "delete"));
@@ -154,14 +155,14 @@ export const binaryRows = [
   row("binary: delete without a server, of the created", async (scene) => {
     const c = await scene.container(SLEEP);
     await c.create();
-    process.kill(scene.shimPid(c), "SIGKILL");
+    await scene.killShim(c);
     noteDelete(scene, "delete", await scene.run(c, "delete"));
     scene.note("mounts", scene.mounts(c.bundle));
   }),
   row("binary: delete without a server, of the paused", async (scene) => {
     const c = await scene.running();
     await c.pause();
-    process.kill(scene.shimPid(c), "SIGKILL");
+    await scene.killShim(c);
     noteDelete(scene, "delete", await scene.run(c, "delete"));
     scene.note("mounts", scene.mounts(c.bundle));
   }),
@@ -172,24 +173,45 @@ export const binaryRows = [
     await c.state();
     await c.delete();
   }),
-  row("binary: delete of a bundle in which nothing was created", async (scene) => {
-    const bundled = scene.bundle(SLEEP);
-    noteDelete(scene, "delete", await scene.run(bundled, "delete"));
-    scene.note("bundle", scene.files(bundled));
-  }),
+  row(
+    "binary: delete of a bundle in which nothing was created",
+    async (scene) => {
+      const bundled = scene.bundle(SLEEP);
+      noteDelete(scene, "delete", await scene.run(bundled, "delete"));
+    },
+    [
+      {
+        label: "delete",
+        stock: /^status (1, no answer|0, pid=unknown)/,
+        ours: /^status 0, exitStatus=137/,
+        reason: "there is nothing to fail at, and no pid to tell",
+      },
+    ],
+  ),
   row("binary: delete with a damaged options.json", async (scene) => {
     const c = await scene.running();
-    process.kill(scene.shimPid(c), "SIGKILL");
+    await scene.killShim(c);
     writeFileSync(join(c.bundle, "options.json"), "{ not");
     const { status } = await scene.run(c, "delete");
     scene.note("status", status);
   }),
-  row("binary: delete without init.pid", async (scene) => {
-    const c = await scene.running();
-    process.kill(scene.shimPid(c), "SIGKILL");
-    rmSync(join(c.bundle, "init.pid"));
-    noteDelete(scene, "delete", await scene.run(c, "delete"));
-  }),
+  row(
+    "binary: delete without init.pid",
+    async (scene) => {
+      const c = await scene.running();
+      await scene.killShim(c);
+      rmSync(join(c.bundle, "init.pid"));
+      noteDelete(scene, "delete", await scene.run(c, "delete"));
+    },
+    [
+      {
+        label: "delete",
+        stock: /^status 0, pid=unknown/,
+        ours: /^status 0, exitStatus=137/,
+        reason: "the stock shim tells pid 4294967295",
+      },
+    ],
+  ),
   groupRow("io.containerd.runc.v2.group"),
   groupRow("io.kubernetes.cri.sandbox-id"),
   row("group: a container of the group is deleted without its server", async (scene) => {
@@ -208,12 +230,20 @@ export const binaryRows = [
     await raw(scene, c, "", "", new Uint8Array());
     await c.create();
   }),
-  row("wire: payloads that cannot be decoded", async (scene) => {
-    const c = await scene.running();
-    for (const method of ["Create", "State", "Kill", "Exec", "Wait", "Shutdown"])
-      await raw(scene, c, c.shim.service, method, Buffer.from("0a7f00", "hex"));
-    await c.state();
-  }),
+  row(
+    "wire: payloads that cannot be decoded",
+    async (scene) => {
+      const c = await scene.running();
+      for (const method of METHODS) await raw(scene, c, c.shim.service, method, Buffer.from("0a7f00", "hex"));
+      await c.state();
+    },
+    METHODS.map((method) => ({
+      label: `Task/${method} with 3 bytes`,
+      stock: /^INTERNAL$/,
+      ours: /^INVALID_ARGUMENT$/,
+      reason: "the code says whose fault it is",
+    })),
+  ),
   row("wire: fields that are not known", async (scene) => {
     const c = await scene.running();
     const id = Buffer.from(c.id);

@@ -1,5 +1,5 @@
 /** Processes added to a container. */
-import { row } from "../row.js";
+import { betterRow, row } from "../row.js";
 
 const SLEEP = ["sleep", "1000"];
 
@@ -16,8 +16,7 @@ export const execRows = [
   }),
   row("exec: running, with stdio in its state", async (scene) => {
     const c = await scene.running();
-    const stdout = `file://${scene.path("out")}`;
-    await c.exec("e", ["sh", "-c", "echo said; exec sleep 1000"], { stdout });
+    await c.exec("e", ["sh", "-c", "echo said; exec sleep 1000"], scene.file("out"));
     await c.start("e");
     await c.state("e");
     scene.note("output", await scene.text(scene.path("out")));
@@ -36,15 +35,27 @@ export const execRows = [
     await c.delete("e");
     await c.state("e", { as: "state after delete" });
   }),
-  row("exec: never started, its waiters when init ends", async (scene) => {
-    const c = await scene.running();
-    await c.exec("e", SLEEP);
-    await c.kill(9);
-    await c.wait();
-    await c.state("e");
-    await c.start("e");
-    await c.delete("e");
-  }),
+  row(
+    "exec: never started, its waiters when init ends",
+    async (scene) => {
+      const c = await scene.running();
+      await c.exec("e", SLEEP);
+      await c.kill(9);
+      await c.wait();
+      await c.state("e");
+      await c.start("e");
+      await c.delete("e");
+    },
+    [
+      {
+        label: "c1/e Start",
+        stock: /^UNKNOWN/,
+        ours: /^FAILED_PRECONDITION/,
+        generations: ["1.6"],
+        reason: "the code of later stock shims",
+      },
+    ],
+  ),
   row("exec: an id twice", async (scene) => {
     const c = await scene.running();
     await c.exec("e", SLEEP);
@@ -71,7 +82,6 @@ export const execRows = [
     await c.start("e", { as: "again" });
     await c.kill(9, "e");
     await c.wait("e");
-    await c.start("e", { as: "after its end" });
   }),
   row("exec: of a program that is missing", async (scene) => {
     const c = await scene.running();
@@ -82,10 +92,41 @@ export const execRows = [
     await c.wait("e", { as: "wait afterwards" });
     await c.state("e");
     await c.kill(9, "e");
-    await c.start("e", { as: "again" });
     await c.delete("e");
     await c.state("", { as: "init" });
   }),
+  betterRow(
+    "exec: started again after it could not be",
+    async (scene) => {
+      const c = await scene.running();
+      await c.exec("e", ["/no/such"]);
+      await c.start("e");
+      await c.start("e", { as: "again", says: /no such file/ });
+      await c.delete("e");
+      await c.state();
+    },
+    {
+      stock: { again: /^UNAVAILABLE/ },
+      ours: { again: /^UNKNOWN, says/, "c1/e Delete": /^ok$/, "c1 State": /status=2/ },
+      reason: "the stock shim crashes",
+    },
+  ),
+  betterRow(
+    "exec: started again after its end",
+    async (scene) => {
+      const c = await scene.running();
+      await c.exec("e", ["true"]);
+      await c.start("e");
+      await c.wait("e");
+      await c.start("e", { as: "again" });
+      await c.state();
+    },
+    {
+      stock: { again: /^(UNKNOWN|UNAVAILABLE)/ },
+      ours: { again: /^UNKNOWN/, "c1 State": /status=2/ },
+      reason: "the stock shim tells the exit a second time, or crashes",
+    },
+  ),
   row("exec: process that is no JSON", async (scene) => {
     const c = await scene.running();
     await c.exec("e", "{ not");
@@ -97,11 +138,19 @@ export const execRows = [
     await c.exec("f", '{"args":7}');
     await c.exec("g", "null");
   }),
-  row("exec: no process at all", async (scene) => {
-    const c = await scene.running();
-    await c.call("Exec", { id: c.id, execId: "e" });
-    await c.state("e");
-  }),
+  betterRow(
+    "exec: no process at all",
+    async (scene) => {
+      const c = await scene.running();
+      await c.call("Exec", { id: c.id, execId: "e" });
+      await c.state();
+    },
+    {
+      stock: { "c1/e Exec": /^UNAVAILABLE/ },
+      ours: { "c1/e Exec": /^INVALID_ARGUMENT/, "c1 State": /status=2/ },
+      reason: "the stock shim crashes",
+    },
+  ),
   row("exec: empty process", async (scene) => {
     const c = await scene.running();
     await c.exec("e", {});
@@ -116,11 +165,7 @@ export const execRows = [
     const c = await scene.running();
     const args = ["sh", "-c", "echo $(id -u) $(pwd) $WORD"];
     const env = ["PATH=/bin", "WORD=yes"];
-    await c.exec(
-      "e",
-      { args, env, cwd: "/tmp", user: { uid: 12, gid: 34 } },
-      { stdout: `file://${scene.path("out")}` },
-    );
+    await c.exec("e", { args, env, cwd: "/tmp", user: { uid: 12, gid: 34 } }, scene.file("out"));
     await c.start("e");
     await c.wait("e");
     scene.note("output", await scene.text(scene.path("out")));
@@ -164,15 +209,27 @@ export const execRows = [
     await c.exec("e", ["true"]);
     await c.state("e");
   }),
-  row("exec: registered before the end of init, started after it", async (scene) => {
-    const c = await scene.running();
-    await c.exec("e", ["true"]);
-    await c.kill(9);
-    await c.wait();
-    await c.start("e");
-    await c.state("e");
-    await c.wait("e").catch(() => {});
-  }),
+  row(
+    "exec: registered before the end of init, started after it",
+    async (scene) => {
+      const c = await scene.running();
+      await c.exec("e", ["true"]);
+      await c.kill(9);
+      await c.wait();
+      await c.start("e");
+      await c.state("e");
+      await c.wait("e");
+    },
+    [
+      {
+        label: "c1/e Start",
+        stock: /^UNKNOWN/,
+        ours: /^FAILED_PRECONDITION/,
+        generations: ["1.6"],
+        reason: "the code of later stock shims",
+      },
+    ],
+  ),
   row("exec: with a restored container before its start", async (scene) => {
     const c = await scene.container(SLEEP);
     await c.create({ checkpoint: scene.path("none") });
@@ -201,9 +258,11 @@ export const execRows = [
   }),
   row("exec: kill with 0, 15", async (scene) => {
     const c = await scene.running();
-    await c.exec("e", ["sh", "-c", "trap 'exit 4' TERM; echo up; while :; do sleep 0.1; done"], {
-      stdout: `file://${scene.path("out")}`,
-    });
+    await c.exec(
+      "e",
+      ["sh", "-c", "trap 'exit 4' TERM; echo up; while :; do sleep 0.1; done"],
+      scene.file("out"),
+    );
     await c.start("e");
     await scene.text(scene.path("out"));
     await c.kill(0, "e");
@@ -217,22 +276,34 @@ export const execRows = [
     await c.kill(100, "e");
     await c.state("e");
   }),
-  row("exec: every call for one that is not there", async (scene) => {
-    const c = await scene.running();
-    const execId = "nobody";
-    await c.state(execId);
-    await c.start(execId);
-    await c.kill(9, execId);
-    await c.wait(execId);
-    await c.delete(execId);
-    await c.resize(80, 25, execId);
-    await c.closeStdin(execId);
-  }),
+  row(
+    "exec: every call for one that is not there",
+    async (scene) => {
+      const c = await scene.running();
+      const execId = "nobody";
+      await c.state(execId);
+      await c.start(execId);
+      await c.kill(9, execId);
+      await c.wait(execId);
+      await c.delete(execId);
+      await c.resize(80, 25, execId);
+      await c.closeStdin(execId);
+    },
+    [
+      {
+        label: "c1/nobody CloseIO",
+        stock: /^UNKNOWN/,
+        ours: /^NOT_FOUND/,
+        reason: "every other call says so too",
+      },
+    ],
+  ),
   row("exec: ids of unusual form", async (scene) => {
     const c = await scene.running();
     for (const execId of ["a.b", "x".repeat(76)]) {
       await c.exec(execId, ["true"], {}, { as: `exec ${execId.slice(0, 4)}` });
       await c.start(execId, { as: `start ${execId.slice(0, 4)}` });
+      await c.wait(execId, { as: `wait ${execId.slice(0, 4)}` });
     }
   }),
   row("exec: leaves no file in the bundle", async (scene) => {

@@ -43,6 +43,7 @@ export const initRows = [
     await c.create();
     await c.delete();
     await c.state();
+    await scene.noteTopics(3);
   }),
   row("init: delete of the running", async (scene) => {
     const c = await scene.running();

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { containerd } from "#protos/shim";
 import type { Spec } from "../bundle.js";
-import { row } from "../row.js";
+import { betterRow, row } from "../row.js";
 import type { Scene } from "../scene.js";
 
 const BOTH = ["sh", "-c", "echo out; echo err >&2"];
@@ -56,24 +56,40 @@ export const streamRows = [
     scene.note("outputs", await Promise.all(texts));
     await c.delete();
   }),
-  row("streams: stdout only", async (scene) => {
-    const c = await scene.container(BOTH);
-    const stdout = scene.fifo("out");
-    const text = scene.collect(stdout);
-    await c.create({ stdout });
-    await c.start();
-    await c.wait();
-    scene.note("output", await text);
-  }),
-  row("streams: stderr only", async (scene) => {
-    const c = await scene.container(BOTH);
-    const stderr = scene.fifo("err");
-    const text = scene.collect(stderr);
-    await c.create({ stderr });
-    await c.start();
-    await c.wait();
-    scene.note("output", await text);
-  }),
+  betterRow(
+    "streams: stdout only",
+    async (scene) => {
+      const c = await scene.container(BOTH);
+      const stdout = scene.fifo("out");
+      const text = scene.collect(stdout);
+      await c.create({ stdout });
+      await c.start();
+      await c.wait();
+      scene.note("output", await text);
+    },
+    {
+      stock: { "c1 Create": /^UNKNOWN/, "left behind": /cgroup/ },
+      ours: { "c1 Create": /^pid=/, output: /^out\n$/, "left behind": /^$/ },
+      reason: "the stock shim wants both, and leaves a container that nobody knows",
+    },
+  ),
+  betterRow(
+    "streams: stderr only",
+    async (scene) => {
+      const c = await scene.container(BOTH);
+      const stderr = scene.fifo("err");
+      const text = scene.collect(stderr);
+      await c.create({ stderr });
+      await c.start();
+      await c.wait();
+      scene.note("output", await text);
+    },
+    {
+      stock: { "c1 Create": /^UNKNOWN/, "left behind": /cgroup/ },
+      ours: { "c1 Create": /^pid=/, output: /^err\n$/, "left behind": /^$/ },
+      reason: "the stock shim wants both, and leaves a container that nobody knows",
+    },
+  ),
   row("streams: 1 MB through both fifos", async (scene) => {
     const c = await scene.container(["sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"]);
     const [stdout, stderr] = [scene.fifo("out"), scene.fifo("err")];
@@ -126,18 +142,34 @@ export const streamRows = [
     scene.note("outputs", await Promise.all(texts));
     await c.delete("e");
   }),
-  row("streams: fifo that is missing", async (scene) => {
-    const c = await scene.container(BOTH);
-    await c.create({ stdout: scene.path("none") }, { says: /no such file|ENOENT/ });
-    scene.note("mounts", scene.mounts(c.bundle));
-    await c.state();
-  }),
-  row("streams: stdin fifo that is missing", async (scene) => {
-    const c = await scene.container(BOTH);
-    await c.create({ stdin: scene.path("none") }, { says: /no such file|ENOENT/ });
-    scene.note("mounts", scene.mounts(c.bundle));
-    await c.state();
-  }),
+  betterRow(
+    "streams: fifo that is missing",
+    async (scene) => {
+      const c = await scene.container(BOTH);
+      await c.create({ stdout: scene.path("none") }, { says: /no such file|ENOENT/ });
+      scene.note("mounts", scene.mounts(c.bundle));
+      await c.state();
+    },
+    {
+      stock: { "c1 Create": /^UNKNOWN, says/, "left behind": /cgroup/ },
+      ours: { "c1 Create": /^UNKNOWN, says/, mounts: /^0$/, "c1 State": /^NOT_FOUND/, "left behind": /^$/ },
+      reason: "the stock shim leaves a container that nobody knows",
+    },
+  ),
+  betterRow(
+    "streams: stdin fifo that is missing",
+    async (scene) => {
+      const c = await scene.container(BOTH);
+      await c.create({ stdin: scene.path("none") }, { says: /no such file|ENOENT/ });
+      scene.note("mounts", scene.mounts(c.bundle));
+      await c.state();
+    },
+    {
+      stock: { "c1 Create": /^DEADLINE_EXCEEDED/ },
+      ours: { "c1 Create": /^UNKNOWN, says/, mounts: /^0$/, "c1 State": /^NOT_FOUND/, "left behind": /^$/ },
+      reason: "the stock shim waits for ever",
+    },
+  ),
   row("streams: unknown scheme", async (scene) => {
     const c = await scene.container(BOTH);
     await c.create({ stdout: "carrier-pigeon:///coop" }, { says: /unknown.*scheme/i });
@@ -164,12 +196,27 @@ export const streamRows = [
   row("streams: file that is there already", async (scene) => {
     writeFileSync(scene.path("log"), "before\n");
     const c = await scene.container(["echo", "after"]);
-    await c.create({ stdout: `file://${scene.path("log")}` });
+    await c.create(scene.file("log"));
     await c.start();
     await c.wait();
     await c.delete();
     scene.note("file", await scene.text(scene.path("log")));
   }),
+  betterRow(
+    "streams: file for stdout only",
+    async (scene) => {
+      const c = await scene.container(["echo", "hello"]);
+      await c.create({ stdout: `file://${scene.path("log")}` });
+      await c.start();
+      await c.wait();
+      scene.note("file", await scene.text(scene.path("log")));
+    },
+    {
+      stock: { "c1 Create": /^UNAVAILABLE/ },
+      ours: { "c1 Wait": /^exitedAt/, file: /^hello/, "left behind": /^$/ },
+      reason: "the stock shim crashes",
+    },
+  ),
   row("streams: file where a folder is", async (scene) => {
     mkdirSync(scene.path("folder"));
     const c = await scene.container(BOTH);
@@ -185,7 +232,8 @@ export const streamRows = [
     await c.start();
     await c.wait();
     await c.delete();
-    scene.note("log", await scene.text(out));
+    // Whether it may read to the end before it is told to stop is a race in the stock shim.
+    scene.note("log", (await scene.text(out)).split("\n").slice(0, 2));
   }),
   row("streams: binary that is missing", async (scene) => {
     const c = await scene.container(BOTH);
@@ -235,19 +283,27 @@ export const streamRows = [
     await c.wait();
     scene.note("output", JSON.stringify(await text));
   }),
-  row("terminal: stays after CloseIO", async (scene) => {
-    const c = await scene.container(["cat"], terminal);
-    const [stdin, stdout] = [scene.fifo("in"), scene.fifo("out")];
-    const text = scene.collect(stdout);
-    await c.create({ stdin, stdout, terminal: true });
-    await c.start();
-    await write(stdin, "line\n");
-    await c.closeStdin();
-    await c.blocked("wait", c.shim.task.Wait({ id: c.id }));
-    await c.kill(9);
-    await c.wait();
-    scene.note("output", JSON.stringify(await text));
-  }),
+  betterRow(
+    "terminal: stays after CloseIO",
+    async (scene) => {
+      const c = await scene.container(["cat"], terminal);
+      const [stdin, stdout] = [scene.fifo("in"), scene.fifo("out")];
+      const text = scene.collect(stdout);
+      await c.create({ stdin, stdout, terminal: true });
+      await c.start();
+      await write(stdin, "line\n");
+      await c.closeStdin();
+      await c.blocked("wait", c.shim.task.Wait({ id: c.id }));
+      await c.kill(9);
+      await c.wait();
+      scene.note("output", JSON.stringify(await text));
+    },
+    {
+      stock: { wait: /^answers$/, output: /^""$/ },
+      ours: { wait: /^waits$/, output: /line/, "c1 Wait": /exitStatus=137/ },
+      reason: "the stock shim hangs the terminal up and loses what is still to be written",
+    },
+  ),
   row("terminal: exec has one", async (scene) => {
     const c = await scene.running();
     const [stdin, stdout] = [scene.fifo("in"), scene.fifo("out")];
@@ -295,11 +351,19 @@ export const streamRows = [
     await c.wait();
     scene.note("log", JSON.stringify(await scene.text(out)));
   }),
-  row("terminal: into a file", async (scene) => {
-    const c = await scene.container(["echo", "hello"], terminal);
-    await c.create({ stdout: `file://${scene.path("log")}`, terminal: true });
-    await c.start();
-    await c.wait();
-    scene.note("log", JSON.stringify(await scene.text(scene.path("log"))));
-  }),
+  betterRow(
+    "terminal: into a file",
+    async (scene) => {
+      const c = await scene.container(["echo", "hello"], terminal);
+      await c.create({ stdout: `file://${scene.path("log")}`, terminal: true });
+      await c.start();
+      await c.wait();
+      scene.note("log", JSON.stringify(await scene.text(scene.path("log"))));
+    },
+    {
+      stock: { "c1 Create": /^UNKNOWN/, "left behind": /cgroup/ },
+      ours: { "c1 Create": /^pid=/, log: /^"hello/, "left behind": /^$/ },
+      reason: "the stock shim cannot",
+    },
+  ),
 ];

@@ -37,9 +37,12 @@ describe("task options", () => {
     assert.throws(() => taskOptions(bad), invalid);
   });
 
-  it("are refused when unknown or damaged", () => {
-    assert.throws(() => taskOptions({ type_url: "other.Options" }), invalid);
-    assert.throws(() => taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), invalid);
+  it("are the defaults when they are another runtime's", () => {
+    assert.deepEqual(taskOptions({ type_url: "other.Options" }).runtime, DEFAULT_OPTIONS);
+  });
+
+  it("are refused when damaged", () => {
+    assert.throws(() => taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), ShimError);
   });
 
   it("survive options.json", () => {
