@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export type Daemon = "containerd" | "pclived";
+export type Daemon = "containerd" | "pclived" | "dockerd";
 
 export interface HostStatus {
   readonly address: string;

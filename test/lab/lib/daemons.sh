@@ -1,13 +1,14 @@
 # shellcheck shell=bash
-# The long-running programs of a host: containerd and pclived. Each has a pid file /run/lab/NAME.pid (the pid
+# The long-running programs of a host: containerd, pclived and, where a test asks for it, dockerd. Each has a pid file /run/lab/NAME.pid (the pid
 # inside the host) and a log /var/log/NAME.log, which is STATE/logs/HOST/NAME.log outside.
 
-readonly DAEMONS="containerd pclived"
+readonly DAEMONS="containerd pclived dockerd"
 
 daemon_command() {
 	case $1 in
 	containerd) echo "containerd --config /etc/containerd/config.toml" ;;
 	pclived) echo "pclived --config /etc/pclive/config.json" ;;
+	dockerd) echo "dockerd --containerd /run/containerd/containerd.sock" ;;
 	*) fail "no daemon $1 (there are: $DAEMONS)" ;;
 	esac
 }
@@ -37,6 +38,7 @@ daemon_ready() {
 	containerd) in_host "$2" timeout 2 ctr version ;;
 	# A killed agent leaves its socket behind, so only an answer counts.
 	pclived) in_host "$2" timeout 5 pclive status ;;
+	dockerd) in_host "$2" timeout 5 docker version ;;
 	esac
 }
 

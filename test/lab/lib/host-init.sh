@@ -72,8 +72,9 @@ mount_devices
 mount_cgroups
 mount -t tmpfs -o "size=${LAB_RUN_SIZE:-8g},mode=755" tmpfs "$root/run"
 mount -t tmpfs -o "size=${LAB_TMP_SIZE:-8g},mode=1777" tmpfs "$root/tmp"
-mkdir -p "$root/var/lib/containerd" "$root/var/log" "$root/repo" "$root/old" "$root/opt/node/bin"
+mkdir -p "$root"/var/lib/{containerd,docker} "$root/var/log" "$root/repo" "$root/old" "$root/opt/node/bin"
 mount -t tmpfs -o "size=${LAB_CONTAINERD_SIZE:-8g},mode=711" tmpfs "$root/var/lib/containerd"
+mount -t tmpfs -o "size=${LAB_CONTAINERD_SIZE:-8g},mode=710" tmpfs "$root/var/lib/docker"
 mount --bind "$logs" "$root/var/log"
 mount --bind "$repo" "$root/repo"
 mount -o remount,ro,bind "$root/repo"

@@ -1,0 +1,48 @@
+/** ctr's two ways of checkpointing: into a folder, and into an image from which a container is made again. */
+import assert from "node:assert/strict";
+import { Host } from "./host.js";
+
+const BASE = "pclive.test/base:latest";
+const RUN = "ctr run --runtime io.containerd.pclive.v2";
+// Counts in memory, and tells where it stands.
+const COUNT = "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/data/count; sleep 0.05; done'";
+
+describe("ctr, checkpoint", function () {
+  this.timeout(120_000);
+  let host: Host;
+  before(async () => {
+    host = await Host.up();
+  });
+  afterEach(async () => {
+    await host.outcome("for c in $(ctr c ls -q); do ctr t rm -f $c; ctr c rm $c; done; rm -rf /tmp/images");
+    await host.outcome("ctr i ls -q | grep checkpoint | xargs -r ctr i rm --sync");
+    await host.assertNoShims("default");
+  });
+  const counted = async (id: string, name: string) =>
+    Number(await host.until(`ctr t exec --exec-id ${name} ${id} cat /data/count`, /^\d+\n/));
+
+  it("goes on in a new container from where it was", async () => {
+    await host.run(`${RUN} -d --null-io ${BASE} first ${COUNT}`);
+    await host.until("ctr t exec --exec-id w first cat /data/count", /^\d\d/);
+    await host.run("ctr c checkpoint --rw --task first pclive.test/checkpoint:1");
+    const before = await counted("first", "a");
+    await host.run("ctr t kill -s KILL first");
+    await host.run("ctr c restore --rw --live second pclive.test/checkpoint:1");
+    assert.match(await host.run("ctr t ls"), /^second +\d+ +RUNNING/m);
+    const after = await counted("second", "b");
+    assert.ok(after > 10 && after < before + 200, `before ${before}, after ${after}`);
+    await host.until(
+      `ctr t exec --exec-id c$RANDOM second cat /data/count`,
+      new RegExp(`^(?!${after}\n)\\d+`),
+    );
+  });
+
+  it("leaves the container running, or ends it, as asked", async () => {
+    await host.run(`${RUN} -d --null-io ${BASE} still ${COUNT}`);
+    await host.run("ctr t checkpoint --image-path /tmp/images/1 still");
+    assert.match(await host.run("ctr t ls"), /RUNNING/);
+    await host.run("ctr t checkpoint --exit --image-path /tmp/images/2 still");
+    await host.until("ctr t ls", /STOPPED/);
+    await host.run("ls /tmp/images/1/inventory.img /tmp/images/2/inventory.img");
+  });
+});
