@@ -100,6 +100,12 @@ conformance: build lab-images ## Our shim beside the stock one, call by call; CO
 test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty
 	test/softdirty/run.sh
 
+.PHONY: test-clients
+test-clients: build lab-images ## ctr, Docker, nerdctl and crictl of three generations against PCLive
+	test/clients/tools.sh nerdctl
+	test/clients/tools.sh crictl
+	test/clients/run.sh
+
 ## The lab --------------------------------------------------------------------
 
 .PHONY: lab-images lab-up lab-shell clean-lab

@@ -4,6 +4,8 @@ import { Host } from "./host.js";
 
 const BASE = "pclive.test/base:latest";
 const RUN = "ctr run --runtime io.containerd.pclive.v2";
+// containerd 1.7 and later take away a shim in which nothing runs when they start.
+const FORGETS = (process.env.LAB_SUITE ?? "bookworm") !== "bookworm";
 
 for (const signal of ["TERM", "KILL"]) {
   describe(`containerd ended by ${signal}`, function () {
@@ -44,6 +46,10 @@ for (const signal of ["TERM", "KILL"]) {
       await restart(
         `touch /proc/${pid}/root/data/end; while [ -e /proc/${pid}/root/data ]; do sleep 0.1; done`,
       );
+      if (FORGETS) {
+        assert.doesNotMatch(await host.run("ctr t ls"), /^ends/m);
+        return;
+      }
       assert.match(await host.run("ctr t ls"), /^ends +\d+ +STOPPED/m);
       assert.match((await host.outcome("ctr t rm ends")).stderr, /exit code 5/);
     });
