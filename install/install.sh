@@ -18,6 +18,10 @@ reload_systemd() {
 }
 
 uninstall() {
+	# What `pclive install` set up goes first: containerd must not be left with a handler that has no shim.
+	if [[ -z ${DESTDIR:-} && -f /var/lib/pclive/install.json && -x $into/bin/pclive ]]; then
+		"$into/bin/pclive" uninstall || exit 1
+	fi
 	if [[ -z ${DESTDIR:-} && -d /run/systemd/system && -f $into/$unit ]]; then
 		systemctl disable --now pclived.service >/dev/null 2>&1 || true
 	fi
@@ -60,7 +64,7 @@ put_all() {
 	put "$into/.pclive.$$" "$into/$unit" 644
 	rm -f "$into/.pclive.$$"
 	reload_systemd
-	echo "pclive: installed in $prefix, with $node"
+	echo "pclive: installed in $prefix, with $node; next: $prefix/bin/pclive install (--dry-run shows what it would do)"
 }
 
 if [[ $1 == --uninstall ]]; then
