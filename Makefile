@@ -97,6 +97,11 @@ test-deb: build ## The Debian package on hosts of Debian 12 and 13 (minutes; nee
 	test/deb/run.sh
 conformance: build lab-images ## Our shim beside the stock one, call by call; CONFORMANCE_SUITES="bookworm trixie forky"
 	test/conformance/run.sh
+
+.PHONY: fuzz
+fuzz: js ## Fuzz what reads bytes from outside: FUZZ_SECONDS (60) for each of FUZZ_TARGETS (all)
+	test/fuzz/run.sh
+
 test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty
 	test/softdirty/run.sh
 

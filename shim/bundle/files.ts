@@ -8,6 +8,7 @@ import { parsePidFile } from "../../runtime/runc/index.js";
 import type { OciSpec } from "../container/migratable.js";
 import { errnoOf, ShimError } from "../errors.js";
 import { DEFAULT_OPTIONS, optionsFromJson, optionsToJson, type RuntimeOptions } from "./options.js";
+import { specOf } from "./spec.js";
 
 /** config.json of a container with many mounts has some 100 KiB. */
 const MAX_JSON = 16 * 1024 * 1024;
@@ -32,18 +33,10 @@ export function readOptions(bundle: string): RuntimeOptions {
   return value === undefined ? DEFAULT_OPTIONS : optionsFromJson(value);
 }
 
-/** @throws ShimError when config.json is missing or no object */
+/** @throws ShimError when config.json is missing or damaged */
 export function readSpec(bundle: string): OciSpec {
   const path = join(bundle, "config.json");
-  const value = readJson(path);
-  if (typeof value !== "object" || value === null) {
-    throw new ShimError(
-      "INVALID_ARGUMENT",
-      `${path} is missing or no JSON object`,
-      "create the container again",
-    );
-  }
-  return value as OciSpec;
+  return specOf(path, readJson(path));
 }
 
 /** undefined while runC has not started a process. */
@@ -68,7 +61,10 @@ function writeWhole(path: string, text: string): void {
 
 function readJson(path: string): unknown {
   try {
-    if (statSync(path).size > MAX_JSON) throw new ShimError("INVALID_ARGUMENT", `${path} is too long`);
+    const file = statSync(path);
+    // Reading anything else, such as a pipe, may never end.
+    if (!file.isFile()) throw new ShimError("INVALID_ARGUMENT", `${path} is no regular file`);
+    if (file.size > MAX_JSON) throw new ShimError("INVALID_ARGUMENT", `${path} is too long`);
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
