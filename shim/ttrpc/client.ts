@@ -198,8 +198,8 @@ export class Client {
         else pending.fail(new TtrpcError(code, message, { details }));
       },
       onData: (frame) => {
-        if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) settle();
         pending.onData(frame);
+        if ((frame.flags & Flag.REMOTE_CLOSED) !== 0) settle();
       },
       fail: giveUp,
     });

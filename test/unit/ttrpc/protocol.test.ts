@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, Code, MAX_PAYLOAD_BYTES, Server, streaming, TtrpcError, unary } from "#ttrpc";
+import { Client, Code, encodeFrame, MAX_PAYLOAD_BYTES, Server, streaming, TtrpcError, unary } from "#ttrpc";
 import { Bytes, RawPeer } from "./raw.js";
 
 const { byteLength } = Buffer;
@@ -181,6 +182,18 @@ describe("ttrpc, by the letter of the protocol", () => {
     assert.equal(await held, "closed");
     await assert.rejects(stream.send(Buffer.from("x")), { code: Code.CANCELED });
     client.close();
+  });
+
+  it("fails a unary call that is answered by the end of a stream", async () => {
+    const wrong = createServer((socket) => {
+      socket.once("data", () => socket.write(encodeFrame(1, 3, 3, Buffer.from("data"))));
+      socket.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => wrong.listen(`${path}-wrong`, resolve));
+    const client = await Client.connect(`${path}-wrong`);
+    await assert.rejects(client.call("x.Y", "Echo", shape, Buffer.alloc(0)), { code: Code.INTERNAL });
+    client.close();
+    wrong.close();
   });
 
   it("asks for the request before the answers", async () => {
