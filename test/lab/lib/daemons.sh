@@ -6,7 +6,7 @@ readonly DAEMONS="containerd pclived dockerd"
 
 daemon_command() {
 	case $1 in
-	containerd) echo "containerd --config /etc/containerd/config.toml" ;;
+	containerd) echo containerd ;; # it reads /etc/containerd/config.toml, and does without it
 	pclived) echo "pclived --config /etc/pclive/config.json" ;;
 	dockerd) echo "dockerd --containerd /run/containerd/containerd.sock" ;;
 	*) fail "no daemon $1 (there are: $DAEMONS)" ;;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { Tree } from "./tree.js";
 
@@ -187,6 +188,23 @@ describe("pclive install", () => {
     assert.equal(actions[DAEMON], "edit");
     assert.equal(actions["/usr/share/pclive/runtimeclass.yaml"], "create");
     assert.ok(report.next.some((line: string) => line.startsWith("systemctl try-restart containerd")));
+  });
+
+  it("is in the command that is shipped", () => {
+    const help = execFileSync("build/dist/bin/pclive", ["install", "--help"], {
+      encoding: "utf8",
+      timeout: 15_000,
+    });
+    for (const word of [
+      "--dry-run",
+      "--restart",
+      "--root",
+      "--prefix",
+      "--no-docker",
+      "--json",
+      "install.json",
+    ])
+      assert.ok(help.includes(word), word);
   });
 
   it("does not touch what it is told to leave", async () => {
