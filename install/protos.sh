@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generate the message code of protos/ into OUT: shim.js (light: what a shim needs) and agent.js, each with its .d.ts.
+# Generate the message code of protos/ into OUT, each file with its .d.ts: shim.js, what every shim needs at once;
+# metrics.js and migration.js, which a shim loads when it is asked for them; agent.js.
 # usage: install/protos.sh OUT
 set -euo pipefail
 
@@ -24,7 +25,7 @@ scratch=$(mktemp -d "$out/.new.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 generate() {
 	local name=$1; shift
-	local common=(-t static-module -w esm --force-number --no-delimited --no-verify -p "$root/protos" -r "pclive-$name" -o "$scratch/$name.js")
+	local common=(-t static-module -w esm --force-number --no-delimited --no-verify --no-typeurl -p "$root/protos" -r "pclive-$name" -o "$scratch/$name.js")
 	"$bin/pbjs" "${common[@]}" --dts "$@"
 	"$bin/pbjs" "${common[@]}" --no-comments --dependency ./runtime.js "$@"
 	# With Node's ECMAScript modules a declaration cannot require: the long package is imported as it exports itself.
@@ -35,5 +36,8 @@ generate() {
 # Absolute names: a file named in two ways would be read twice.
 cd "$root"
 c=$root/protos/containerd p=$root/protos/pclive
-generate shim --no-service --no-convert "$c"/*.proto "$p/shim.proto"
+mapfile -t core < <(printf '%s\n' "$c"/*.proto | grep -v '/cgroups[12].proto$')
+generate shim --no-service --no-convert --no-create "${core[@]}" "$p/incoming.proto"
+generate metrics --no-service --no-convert --no-create "$c"/cgroups[12].proto
+generate migration --no-service --no-convert --no-create "$p/shim.proto"
 generate agent "$c"/{types,process,runc}.proto "$c"/services/*.proto "$p"/*.proto

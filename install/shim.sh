@@ -16,12 +16,30 @@ node=$(node -p 'fs.realpathSync(process.execPath)')
 # Part of the key of V8's code cache: a cache made with other flags is not used.
 flags=(--v8-pool-size=0)
 
-# One script, in which every dynamic import is a call of a function that was not run before.
+esbuild() { # ENTRY OUTPUT OPTION...: one script, in which every dynamic import is a call of a function that was not run before
+	"$root/node_modules/.bin/esbuild" "$1" --bundle --platform=node --format=cjs --target=node20 --supported:dynamic-import=false \
+		--legal-comments=none --log-level=warning --outfile="$2" "${@:3}"
+}
+
+# Libraries that few shims need are functions inside of the script: what is not called costs nothing.
+parts=(zod pino)
+
 bundle() {
-	"$root/node_modules/.bin/esbuild" "$build/js/shim/main.js" --bundle --platform=node --format=cjs --target=node20 \
-		--supported:dynamic-import=false --define:import.meta.url=__file --legal-comments=none --log-level=warning \
-		--banner:js='(function (require, __addon) { globalThis[Symbol.for("pclive.addon")] = __addon; const __file = "file://" + encodeURI(process.argv[1]);' \
-		--footer:js='})' --outfile="$work/shim.js"
+	local part
+	for part in "${parts[@]}"; do
+		esbuild "$root/node_modules/$part" "$work/$part.js"
+	done
+	esbuild "$build/js/shim/main.js" "$work/main.js" "${parts[@]/#/--external:}" --define:import.meta.url=__file
+	{
+		cat "$root/install/shim/prologue.js"
+		for part in "${parts[@]}"; do
+			echo "__parts.$part = function (module, exports, require) {"
+			cat "$work/$part.js"
+			echo "};"
+		done
+		cat "$work/main.js"
+		echo "})"
+	} >"$work/shim.js"
 	# One byte a character, as a string that is not copied must be: what is left outside of ASCII is in comments.
 	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$work/shim.js"
 }

@@ -3,6 +3,7 @@ import { getuid } from "node:process";
 import { getPeerCred, reap, setSubreaper } from "#addon";
 import { Server, type TtrpcError } from "#ttrpc";
 import type { Flags } from "./cli/flags.js";
+import { commandRunner } from "./container/command.js";
 import type { ShimEnv } from "./container/env.js";
 import type { ShimHost } from "./container/migratable.js";
 import { Reaper } from "./container/reaper.js";
@@ -41,6 +42,7 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
     reaper,
     events: publisher,
     runcEnv: runcEnvironment(lib),
+    runCommand: commandRunner(reaper),
   };
   const containers = new Registry();
   const server = new Server({

@@ -1,6 +1,5 @@
 /** Finds and loads pclive.node. What it exports is wrapped, with its arguments checked, by this folder's other files. */
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,6 +21,17 @@ interface Binding {
   setSubreaper(on: boolean): void;
   setParentDeathSignal(signal: number): void;
   reapOne(pid: number): number | null;
+  peekEnded(): number;
+  sha256(text: string): string;
+  spawn(
+    file: string,
+    argv: readonly string[],
+    env: readonly string[],
+    cwd: string,
+    stdio: readonly number[],
+  ): number;
+  memoryFile(name: string, limit: number): number;
+  position(fd: number): number;
   pidfdOpen(pid: number): number;
   pidfdSendSignal(fd: number, signal: number): void;
   mount(source: string, target: string, type: string, flags: number, data: string, directory: string): void;
@@ -56,7 +66,10 @@ const LOADED = Symbol.for("pclive.addon");
 
 function load(): Binding {
   const loaded = (globalThis as { [LOADED]?: Binding })[LOADED];
-  return loaded ?? createRequire(import.meta.url)(locate());
+  if (loaded) return loaded;
+  const module = { exports: {} };
+  process.dlopen(module, locate());
+  return module.exports as Binding;
 }
 
 export const binding: Binding = load();

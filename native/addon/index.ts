@@ -1,6 +1,7 @@
 /** The system calls that Node lacks. Errors of the system are like Node's own: `code`, `errno`, `syscall`. */
 export { ConsoleSocket } from "./console.js";
 export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } from "./descriptors.js";
+export { sha256 } from "./digest.js";
 export {
   type MountSpec,
   mount,
@@ -22,3 +23,4 @@ export {
   setSubreaper,
 } from "./process.js";
 export { type Pump, type PumpOptions, pump } from "./pump.js";
+export { memoryFile, type SpawnOptions, spawn, writtenTo } from "./spawn.js";

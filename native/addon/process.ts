@@ -19,15 +19,21 @@ export function setSubreaper(on = true): void {
 /**
  * Collects every child that has ended, without waiting and without touching the children in `owned`: those that Node
  * spawned itself, whose ends belong to it. Call it on 'SIGCHLD', and once more after having learnt of a new child.
- * Children are listed and collected one by one by pid, as a collection of "any child" would take Node's own.
  */
 export function reap(owned: Iterable<number> = []): Reaped[] {
   const keep = owned instanceof Set ? (owned as ReadonlySet<number>) : new Set(owned);
   const reaped: Reaped[] = [];
-  for (const pid of children()) {
-    if (keep.has(pid)) continue;
+  const collect = (pid: number) => {
     const status = binding.reapOne(pid);
     if (status !== null) reaped.push({ pid, status });
+  };
+  for (let pid = binding.peekEnded(); pid !== 0; pid = binding.peekEnded()) {
+    if (keep.has(pid)) {
+      // The kernel would name this one again and again: the others are to be looked up.
+      for (const child of children()) if (!keep.has(child)) collect(child);
+      break;
+    }
+    collect(pid);
   }
   return reaped;
 }

@@ -1,3 +1,10 @@
+export {
+  type CommandEnd,
+  type CommandOptions,
+  MAX_OUTPUT,
+  MAX_STDERR,
+  type RunCommand,
+} from "./command.js";
 export { RuncError, type RuncErrorCode } from "./errors.js";
 export type {
   CallOptions,

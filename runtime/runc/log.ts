@@ -1,32 +1,30 @@
 /** runC's JSON log: one object a line, {level, msg, time}. */
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 
 /** Only the end of a log is read: an error is the last thing that runC writes. */
 const TAIL_BYTES = 64 * 1024;
 
 /** The size of the log now, to tell this command's lines from those before it. 0 without a log. */
-export async function logSize(path: string): Promise<number> {
-  const file = await open(path, "r").catch(() => undefined);
-  if (!file) return 0;
-  try {
-    return (await file.stat()).size;
-  } finally {
-    await file.close();
-  }
+export function logSize(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** The last message of level error or worse after byte `from`; undefined when there is none. */
-export async function lastError(path: string, from: number): Promise<string | undefined> {
-  const file = await open(path, "r").catch(() => undefined);
-  if (!file) return undefined;
+export function lastError(path: string, from: number): string | undefined {
+  let file: number;
   try {
-    const { size } = await file.stat();
+    file = openSync(path, "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    const { size } = fstatSync(file);
     const start = Math.max(from, size - TAIL_BYTES);
     if (size <= start) return undefined;
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - start), 0, size - start, start);
-    return lastErrorIn(buffer.toString("utf8", 0, bytesRead));
+    const bytes = Buffer.alloc(size - start);
+    return lastErrorIn(bytes.toString("utf8", 0, readSync(file, bytes, 0, bytes.length, start)));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

@@ -1,4 +1,5 @@
 /** A typed driver of the runC command line: one method a command. */
+import type { CommandEnd, RunCommand } from "./command.js";
 import { failureOf, RuncError } from "./errors.js";
 import { lastError, logSize } from "./log.js";
 import {
@@ -23,7 +24,6 @@ import {
   type RuncFeatures,
   type RuncState,
 } from "./results.js";
-import { type CommandEnd, runCommand } from "./spawn.js";
 
 /** Commands that answer at once. */
 const QUICK_MS = 30_000;
@@ -43,6 +43,8 @@ export interface RuncConfig {
   readonly env?: NodeJS.ProcessEnv;
   readonly systemdCgroup?: boolean;
   readonly debug?: boolean;
+  /** What runs the commands; default: Node. */
+  readonly run?: RunCommand;
 }
 
 interface Call extends CallOptions {
@@ -158,9 +160,10 @@ export class Runc {
 
   /** Runs one command and gives its standard output. */
   async #call(call: Call): Promise<string> {
-    const before = await logSize(this.#config.log);
+    const before = logSize(this.#config.log);
+    const run = this.#config.run ?? (await import("./spawn.js")).runCommand;
     const binary = this.#config.binary || "runc";
-    const end = await runCommand(binary, [...this.#globalArgs(), call.command, ...call.args], {
+    const end = await run(binary, [...this.#globalArgs(), call.command, ...call.args], {
       env: { ...this.#env(), ...call.env },
       timeoutMs: call.timeoutMs ?? call.defaultMs,
       ...(call.signal ? { signal: call.signal } : {}),
@@ -185,7 +188,7 @@ export class Runc {
       case "aborted":
         return new RuncError("RUNC_ABORTED", `runc ${command} was cancelled`, { command });
       case "exited": {
-        const said = (await lastError(this.#config.log, before)) ?? end.stderr.trim();
+        const said = lastError(this.#config.log, before) ?? end.stderr.trim();
         return failureOf(command, end.status, said);
       }
     }

@@ -1,12 +1,14 @@
 /** `delete`: cleans up after a shim that is gone. Needs no server, may be repeated, ends within 5 s. */
-import { readFile, rm } from "node:fs/promises";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { reap } from "#addon";
 import { containerd } from "#protos/shim";
-import { unmountBelow } from "../../runtime/migration/scratch.js";
 import { RuncError } from "../../runtime/runc/index.js";
 import { readInitPid, readOptions, rootfsOf } from "../bundle/files.js";
-import { runcFor } from "../container/create.js";
+import { commandRunner } from "../container/command.js";
+import { Reaper } from "../container/reaper.js";
 import { unmountRootfs } from "../container/rootfs.js";
+import { runcFor } from "../container/runc.js";
 import { messageOf } from "../errors.js";
 import { libDir, runcEnvironment } from "../paths.js";
 import { timestampOf } from "../wire.js";
@@ -23,9 +25,16 @@ export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
   const bundle = flags.bundle || process.cwd();
   const options = readOptions(bundle);
   const pid = readInitPid(bundle) ?? 0;
-  const runc = runcFor({ namespace: flags.namespace, runcEnv: runcEnvironment(libDir()) }, bundle, options);
+  const reaper = new Reaper(reap);
+  reaper.start();
+  const env = {
+    namespace: flags.namespace,
+    runcEnv: runcEnvironment(libDir()),
+    runCommand: commandRunner(reaper),
+  };
+  const runc = runcFor(env, bundle, options);
   // A restore that was killed half-way leaves the root file system mounted in runC's state.
-  await unmountBelow(join(runc.root, flags.id, "criu-root")).catch((error: unknown) => {
+  await unmountRestored(join(runc.root, flags.id, "criu-root")).catch((error: unknown) => {
     process.stderr.write(`unmount: ${messageOf(error)}\n`);
   });
   await runc.delete(flags.id, { force: true, timeoutMs: RUNC_MS }).catch((error: unknown) => {
@@ -40,10 +49,19 @@ export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
   return DeleteResponse.encode({ pid, exitStatus: KILLED, exitedAt: timestampOf(Date.now()) }).finish();
 }
 
+async function unmountRestored(root: string): Promise<void> {
+  if (!existsSync(root)) return;
+  const { unmountBelow } = await import("../../runtime/migration/scratch.js");
+  await unmountBelow(root);
+}
+
 /** A server that was killed leaves its socket; one that serves other containers of the group keeps it. */
 async function removeDeadSocket(bundle: string): Promise<void> {
-  const address = await readFile(join(bundle, "address"), "utf8").catch(() => "");
-  const path = pathOfAddress(address);
-  if (path === "" || (await isAlive(path))) return;
-  await rm(path, { force: true });
+  let path: string;
+  try {
+    path = pathOfAddress(readFileSync(join(bundle, "address"), "utf8"));
+  } catch {
+    return;
+  }
+  if (path !== "" && !(await isAlive(path))) rmSync(path, { force: true });
 }

@@ -1,7 +1,7 @@
 /** Where a shim listens. One socket serves a group of containers. */
-import { createHash } from "node:crypto";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { sha256 } from "#addon";
 
 const SOCKET_DIR = "/run/containerd/s";
 /** sockaddr_un holds 108 bytes with the final zero; containerd allows 106. */
@@ -20,10 +20,7 @@ export function groupOf(id: string, annotations: Readonly<Record<string, string>
 
 /** @throws Error when the path is too long for a unix socket */
 export function socketPath(grpcAddress: string, namespace: string, group: string, dir = SOCKET_DIR): string {
-  const hash = createHash("sha256")
-    .update(join(grpcAddress, namespace, group))
-    .digest("hex");
-  const path = join(dir, hash);
+  const path = join(dir, sha256(join(grpcAddress, namespace, group)));
   if (Buffer.byteLength(path) > MAX_PATH)
     throw new Error(`socket path ${path} is longer than ${MAX_PATH} bytes`);
   return path;

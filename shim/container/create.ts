@@ -1,8 +1,6 @@
 /** Makes a container of a Create request; whatever fails is undone before the error is told. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { Runc } from "../../runtime/runc/index.js";
-import { logFile, readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
+import { readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { notFound } from "../errors.js";
 import * as events from "../events/events.js";
@@ -17,6 +15,7 @@ import { FreshInit, type InitContext, type InitSource, RestoredInit, streamFailu
 import type { OciSpec } from "./migratable.js";
 import { TaskProcess } from "./process.js";
 import { mountRootfs, unmountRootfs } from "./rootfs.js";
+import { runcFor } from "./runc.js";
 
 export interface CreateRequest {
   readonly id: string;
@@ -28,23 +27,6 @@ export interface CreateRequest {
   readonly checkpoint: string;
   /** Set when a migration brings the processes. */
   readonly migration: string | undefined;
-}
-
-/** Where runC keeps its state when the options do not say; shared with the runc shim. */
-const DEFAULT_ROOT = "/run/containerd/runc";
-
-export function runcFor(
-  env: Pick<ShimEnv, "namespace" | "runcEnv">,
-  bundle: string,
-  options: RuntimeOptions,
-): Runc {
-  return new Runc({
-    binary: options.binaryName,
-    root: join(options.root || DEFAULT_ROOT, env.namespace),
-    log: logFile(bundle),
-    env: env.runcEnv,
-    systemdCgroup: options.systemdCgroup,
-  });
 }
 
 export async function createContainer(env: ShimEnv, request: CreateRequest): Promise<Container> {

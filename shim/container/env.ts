@@ -1,4 +1,5 @@
 /** What every container of one shim shares. */
+import type { RunCommand } from "../../runtime/runc/index.js";
 import type { EventSink } from "../events/publisher.js";
 import type { Log } from "../log.js";
 import type { Reaper } from "./reaper.js";
@@ -10,4 +11,5 @@ export interface ShimEnv {
   readonly events: EventSink;
   /** Environment for runC: ours, with our CRIU first on the PATH. */
   readonly runcEnv: NodeJS.ProcessEnv;
+  readonly runCommand: RunCommand;
 }

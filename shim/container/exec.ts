@@ -1,5 +1,5 @@
 /** Processes added to a running container. */
-import { rm, writeFile } from "node:fs/promises";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readPidFile } from "../bundle/files.js";
 import { refused, ShimError, wrongState } from "../errors.js";
@@ -70,7 +70,7 @@ async function run(container: Container, exec: ExecProcess): Promise<number> {
   const processFile = `${base}-process.json`;
   const io = await openProcessIo(exec.stdio, { namespace, id }, options).catch(streamFailure);
   try {
-    await writeFile(processFile, exec.spec, { mode: 0o600 });
+    writeFileSync(processFile, exec.spec, { mode: 0o600 });
     await runc.exec(id, {
       processFile,
       pidFile,
@@ -84,8 +84,8 @@ async function run(container: Container, exec: ExecProcess): Promise<number> {
     await io.close();
     throw runtimeFailure("exec", error);
   } finally {
-    await rm(processFile, { force: true });
-    await rm(pidFile, { force: true });
+    rmSync(processFile, { force: true });
+    rmSync(pidFile, { force: true });
   }
 }
 

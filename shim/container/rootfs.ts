@@ -1,12 +1,12 @@
 /** The container's root file system: mounted by the shim as containerd says, unmounted by the shim. */
-import { mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
 import { mount, unmountAll } from "#addon";
 import { messageOf, ShimError } from "../errors.js";
 import type { Mount } from "../wire.js";
 
 /** @throws ShimError naming the mount that failed; those before it stay: call `unmountRootfs` */
 export async function mountRootfs(mounts: readonly Mount[], target: string): Promise<void> {
-  if (mounts.length > 0) await mkdir(target, { recursive: true, mode: 0o711 });
+  if (mounts.length > 0) mkdirSync(target, { recursive: true, mode: 0o711 });
   for (const each of mounts) {
     try {
       mount(each, target);

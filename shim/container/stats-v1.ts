@@ -1,6 +1,6 @@
 /** Figures of the version 1 controllers. */
 import { join } from "node:path";
-import type { io } from "#protos/shim";
+import type { io } from "#protos/metrics";
 import { type DeviceValue, keyed, number, numberIn, perOperation, text } from "./cgroup-files.js";
 
 type Metrics = io.containerd.cgroups.v1.Metrics.$Properties;

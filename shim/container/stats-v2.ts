@@ -1,6 +1,6 @@
 /** Figures of a version 2 cgroup. */
 import { join } from "node:path";
-import type { io } from "#protos/shim";
+import type { io } from "#protos/metrics";
 import { keyed, number, perDevice, text } from "./cgroup-files.js";
 
 type Metrics = io.containerd.cgroups.v2.Metrics.$Properties;

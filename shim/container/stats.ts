@@ -1,5 +1,5 @@
 /** A container's use of resources, in the version of the cgroups that account for it. */
-import { io } from "#protos/shim";
+import { io } from "#protos/metrics";
 import { notFound } from "../errors.js";
 import { type Any, anyOf } from "../wire.js";
 import { cgroupFolders } from "./cgroup.js";

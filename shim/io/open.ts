@@ -1,9 +1,8 @@
-/** Puts together the standard streams of a process as its client asked for them. */
+/** Puts together the standard streams of a process as its client asked for them. The rarer kinds are loaded when needed. */
 import type { RuntimeOptions } from "../bundle/options.js";
 import { refused } from "../errors.js";
-import { openConsoleIo } from "./console.js";
 import { openFifoSource } from "./fifo.js";
-import { MigratedIo } from "./migrated.js";
+import type { MigratedIo } from "./migrated.js";
 import { PipedIo } from "./piped.js";
 import { mustHaveDescriptors } from "./reserve.js";
 import { fifoPath, type Owner, openSinks } from "./sinks.js";
@@ -18,7 +17,10 @@ export async function openProcessIo(
 ): Promise<ProcessIo> {
   const { source, sinks } = await openEnds(paths, owner);
   try {
-    if (paths.terminal) return await openConsoleIo(source, sinks);
+    if (paths.terminal) {
+      const { openConsoleIo } = await import("./console.js");
+      return await openConsoleIo(source, sinks);
+    }
     const wanted = [source !== undefined, sinks?.stdout !== undefined, sinks?.stderr !== undefined] as const;
     return await PipedIo.open(wanted, source, sinks, pipeOwner(options));
   } catch (error) {
@@ -36,6 +38,7 @@ export async function openMigratedIo(
   if (paths.terminal)
     throw refused("a container with a terminal cannot be migrated", "run it without a terminal");
   const { source, sinks } = await openEnds(paths, owner);
+  const { MigratedIo } = await import("./migrated.js");
   return new MigratedIo(source, sinks, pipeOwner(options));
 }
 

@@ -1,9 +1,7 @@
 /** Chooses by the scheme of stdout where output goes. */
-import { stat } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { ShimError } from "../errors.js";
-import { binaryTarget, openBinarySinks } from "./binary.js";
 import { openFifoSink } from "./fifo.js";
-import { openFileSink } from "./file.js";
 import type { Sink, Sinks, StdioPaths } from "./types.js";
 
 export interface Owner {
@@ -20,8 +18,10 @@ export async function openSinks(paths: StdioPaths, owner: Owner): Promise<Sinks>
       return openFifoSinks(paths);
     case "file":
       return openFileSinks(new URL(paths.stdout));
-    case "binary":
+    case "binary": {
+      const { binaryTarget, openBinarySinks } = await import("./binary.js");
       return openBinarySinks(binaryTarget(new URL(paths.stdout)), owner.namespace, owner.id);
+    }
     default:
       throw new ShimError(
         "INVALID_ARGUMENT",
@@ -53,15 +53,14 @@ async function openFifoSinks(paths: StdioPaths): Promise<Sinks> {
 
 /** Clients may as well name a file that is there. */
 async function openPathSink(path: string): Promise<Sink> {
-  const isFile = await stat(path).then(
-    (about) => about.isFile(),
-    () => false,
-  );
-  return isFile ? openFileSink(path) : openFifoSink(path);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return openFifoSink(path);
+  const { openFileSink } = await import("./file.js");
+  return openFileSink(path);
 }
 
 async function openFileSinks(uri: URL): Promise<Sinks> {
   const path = decodeURIComponent(uri.pathname);
+  const { openFileSink } = await import("./file.js");
   return together(await openFileSink(path), await openFileSink(path));
 }
 

@@ -1,5 +1,5 @@
 /** The methods of pclive.shim.v1.Migration: requests are checked, handed to the executors, and answered. */
-import { pclive } from "#protos/shim";
+import { pclive } from "#protos/migration";
 import { type CallContext, Code, type Methods, TtrpcError, unary } from "#ttrpc";
 import {
   DestinationMigration,

@@ -1,14 +1,12 @@
 /** containerd's Task API (versions 2 and 3 are the same messages), on top of the containers. */
 import { containerd, google } from "#protos/shim";
 import { type Decoded, type MessageType, type Methods, unary } from "#ttrpc";
-import { checkpoint } from "../container/checkpoint.js";
 import type { Container } from "../container/container.js";
 import { createContainer } from "../container/create.js";
 import type { ShimEnv } from "../container/env.js";
 import { addExec } from "../container/exec.js";
 import { deleteProcess, killProcess, startProcess } from "../container/lifecycle.js";
 import type { Exit } from "../container/migratable.js";
-import { statsOf } from "../container/stats.js";
 import { notFound } from "../errors.js";
 import { anyOf, timestampOf } from "../wire.js";
 import type { Registry } from "./registry.js";
@@ -78,7 +76,9 @@ export function taskMethods(context: TaskServiceContext): Methods {
       return {};
     }),
     Checkpoint: method(api.CheckpointTaskRequest, Empty, async (request) => {
-      await checkpoint(on(request), checkpointRequest(request.path, request.options));
+      const container = on(request);
+      const { checkpoint } = await import("../container/checkpoint.js");
+      await checkpoint(container, checkpointRequest(request.path, request.options));
       return {};
     }),
     ResizePty: method(api.ResizePtyRequest, Empty, async (request) => {
@@ -92,6 +92,8 @@ export function taskMethods(context: TaskServiceContext): Methods {
     Stats: method(api.StatsRequest, api.StatsResponse, async (request) => {
       const { pid, state } = on(request).init;
       if (pid === 0 || state.kind === "stopped") throw notFound("cgroup does not exist: not found");
+      // Loaded when asked for: the messages of all counters are the largest part of the shim's code.
+      const { statsOf } = await import("../container/stats.js");
       return { stats: await statsOf(pid) };
     }),
     Connect: method(api.ConnectRequest, api.ConnectResponse, async (request) => ({

@@ -19,11 +19,13 @@ Napi::Error systemError(Napi::Env env, int code, const char *syscall, const std:
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     initDescriptors(env, exports);
+    initDigest(env, exports);
     initMounts(env, exports);
     initPayload(env, exports);
     initPoller(env, exports);
     initProcess(env, exports);
     initPump(env, exports);
+    initSpawn(env, exports);
     return exports;
 }
 

@@ -44,10 +44,12 @@ inline std::string stringArg(const Napi::CallbackInfo &info, size_t index) {
     return info[index].As<Napi::String>().Utf8Value();
 }
 
+void initDigest(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initMounts(Napi::Env env, Napi::Object exports);
 void initPoller(Napi::Env env, Napi::Object exports);
 void initProcess(Napi::Env env, Napi::Object exports);
 void initPump(Napi::Env env, Napi::Object exports);
+void initSpawn(Napi::Env env, Napi::Object exports);
 
 } // namespace pclive

@@ -33,6 +33,18 @@ Napi::Value reapOne(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status);
 }
 
+// () -> the pid of a child that has ended and was not collected yet, which it stays; 0: there is none
+Napi::Value peekEnded(const Napi::CallbackInfo &info) {
+    siginfo_t end{};
+    int result;
+    do {
+        result = waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0 && errno != ECHILD)
+        throw systemError(info.Env(), errno, "waitid");
+    return Napi::Number::New(info.Env(), result == 0 ? end.si_pid : 0);
+}
+
 Napi::Value pidfdOpen(const Napi::CallbackInfo &info) {
     const long fd = syscall(SYS_pidfd_open, intArg(info, 0), 0);
     if (fd < 0)
@@ -52,6 +64,7 @@ void initProcess(Napi::Env env, Napi::Object exports) {
     exports.Set("setSubreaper", Napi::Function::New(env, setSubreaper));
     exports.Set("setParentDeathSignal", Napi::Function::New(env, setParentDeathSignal));
     exports.Set("reapOne", Napi::Function::New(env, reapOne));
+    exports.Set("peekEnded", Napi::Function::New(env, peekEnded));
     exports.Set("pidfdOpen", Napi::Function::New(env, pidfdOpen));
     exports.Set("pidfdSendSignal", Napi::Function::New(env, pidfdSendSignal));
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pino from "pino";
-import { pclive } from "#protos/shim";
+import { pclive } from "#protos/migration";
 import { Client, Server, TtrpcError } from "#ttrpc";
 import { MigrationError } from "../../../runtime/migration/index.js";
 import type { Interruption, MigratableContainer, ShimHost } from "../../../shim/container/migratable.js";

@@ -1,0 +1,17 @@
+// The beginning of the shim's one script, a function that the launcher's line of JavaScript calls.
+(function (__require, __addon) {
+const __file = "file://" + encodeURI(process.argv[1]);
+globalThis[Symbol.for("pclive.addon")] = __addon;
+// In a script given with -e, `module` would be a global that loads Node's loader.
+const module = { exports: {} };
+const __parts = {};
+const __loaded = {};
+function require(name) {
+  const part = __parts[name];
+  if (!part) return __require(name);
+  if (!__loaded[name]) {
+    __loaded[name] = { exports: {} };
+    part(__loaded[name], __loaded[name].exports, __require);
+  }
+  return __loaded[name].exports;
+}
