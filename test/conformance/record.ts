@@ -1,5 +1,6 @@
 /** What one shim did in one row: labelled outcomes, with everything masked that differs from run to run. */
-import { containerd, io } from "#protos/shim";
+import { io } from "#protos/metrics";
+import { containerd } from "#protos/shim";
 import { Code, TtrpcError } from "#ttrpc";
 
 export interface Line {
