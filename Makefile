@@ -63,6 +63,10 @@ install: build ## Install into PREFIX (default /usr/local)
 deb: build ## Make the Debian package, build/deb/pclive_VERSION_ARCH.deb
 	install/deb.sh $(DIST) $(BUILD)/deb
 
+.PHONY: ttrpc-package
+ttrpc-package: node_modules/.package-lock.json ## Make the npm package ttrpc-ts of shim/ttrpc, in build/ttrpc-ts
+	shim/ttrpc/pack.sh $(BUILD)/ttrpc-ts
+
 # Go's own ttrpc, for the interoperability tests.
 $(BUILD)/test/ttrpc-peer: $(wildcard test/programs/ttrpc-peer/*)
 	cd $(<D) && CGO_ENABLED=0 "$$($(CURDIR)/install/go.sh)" build -trimpath -o $(abspath $@) .
