@@ -1,6 +1,7 @@
 /** All rows. */
 import type { Row } from "./row.js";
 import { binaryRows } from "./rows/binary.js";
+import { checkpointRows } from "./rows/checkpoint.js";
 import { controlRows } from "./rows/control.js";
 import { createRows } from "./rows/create.js";
 import { execRows } from "./rows/exec.js";
@@ -13,6 +14,7 @@ export const table: readonly Row[] = [
   ...initRows,
   ...execRows,
   ...controlRows,
+  ...checkpointRows,
   ...orderRows,
   ...streamRows,
   ...binaryRows,
