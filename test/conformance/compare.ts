@@ -27,7 +27,7 @@ export function compare(
   const { wanted } = row;
   if (wanted.kind === "better") return judgeBetter(wanted.better, outcomes(stock), outcomes(ours));
   const all = wanted.kind === "lines" ? wanted.differences : [];
-  const differences = all.filter(({ generations }) => generations?.includes(generation) ?? true);
+  const differences = all.filter(({ generations }) => generations?.test(generation) ?? true);
   const labels = new Set([...stock, ...ours, ...differences].map(({ label }) => label));
   return [...labels].flatMap((label) => {
     const difference = differences.find((each) => each.label === label);

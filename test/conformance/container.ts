@@ -22,6 +22,8 @@ type Stdio = { stdin?: string; stdout?: string; stderr?: string; terminal?: bool
 const BLOCKED_MS = 400;
 
 export class Container {
+  #deleted = false;
+
   constructor(
     readonly name: string,
     readonly id: string,
@@ -30,6 +32,14 @@ export class Container {
     readonly record: Record,
     readonly rootfs: containerd.types.Mount.$Properties[],
   ) {}
+
+  get deleted(): boolean {
+    return this.#deleted;
+  }
+
+  markDeleted(): void {
+    this.#deleted = true;
+  }
 
   /** A call of the Task service. @returns the answer; undefined after an error, which is recorded */
   async call<N extends keyof Methods>(name: N, request: Request<N>, how: As = {}) {
@@ -136,6 +146,7 @@ export class Container {
   }
 
   #learn(method: string, request: { execId?: string }, answer: { pid?: number }): void {
+    if (method === "Delete" && !request.execId) this.markDeleted();
     if ((method !== "Create" && method !== "Start") || answer.pid === undefined) return;
     this.record.namePid(
       answer.pid,

@@ -6,8 +6,8 @@ export interface Difference {
   readonly label: string;
   readonly stock: RegExp;
   readonly ours: RegExp;
-  /** Of containerd, e.g. "1.6"; without it in all of them. */
-  readonly generations?: readonly string[];
+  /** Of containerd ("1.6"); without it all of them. */
+  readonly generations?: RegExp;
   /** Why that is better, or cannot matter. */
   readonly reason: string;
 }

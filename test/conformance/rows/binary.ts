@@ -5,7 +5,7 @@ import { containerd } from "#protos/shim";
 import type { Spec } from "../bundle.js";
 import type { Container } from "../container.js";
 import { codeOf } from "../record.js";
-import { row } from "../row.js";
+import { type Difference, row } from "../row.js";
 import type { Scene } from "../scene.js";
 import { addressOf } from "../shim.js";
 
@@ -46,8 +46,18 @@ async function raw(
   }
 }
 
+const SOCKETS: readonly Difference[] = [
+  {
+    label: "left behind",
+    stock: /^socket of c1\nsocket of c2$/,
+    ours: /^$/,
+    generations: /^2\./,
+    reason: "the stock shim forgets the socket of a group",
+  },
+];
+
 function groupRow(name: string) {
-  return row(`group: by ${name}`, async (scene) => {
+  const steps = async (scene: Scene) => {
     const change = grouped(name, "together");
     const one = await scene.container(SLEEP, change);
     const two = await scene.container(SLEEP, change);
@@ -65,7 +75,8 @@ function groupRow(name: string) {
     await two.exec("e", ["true"]);
     await two.start("e");
     await two.wait("e");
-  });
+  };
+  return row(`group: by ${name}`, steps, SOCKETS);
 }
 
 export const binaryRows = [
@@ -214,15 +225,19 @@ export const binaryRows = [
   ),
   groupRow("io.containerd.runc.v2.group"),
   groupRow("io.kubernetes.cri.sandbox-id"),
-  row("group: a container of the group is deleted without its server", async (scene) => {
-    const change = grouped("io.containerd.runc.v2.group", "apart");
-    const one = await scene.running(SLEEP, change);
-    const two = await scene.running(SLEEP, change);
-    noteDelete(scene, "delete", await scene.run(one, "delete"));
-    await one.wait();
-    await two.state();
-    await one.delete();
-  }),
+  row(
+    "group: a container of the group is deleted without its server",
+    async (scene) => {
+      const change = grouped("io.containerd.runc.v2.group", "apart");
+      const one = await scene.running(SLEEP, change);
+      const two = await scene.running(SLEEP, change);
+      noteDelete(scene, "delete", await scene.run(one, "delete"));
+      await one.wait();
+      await two.state();
+      await one.delete();
+    },
+    SOCKETS,
+  ),
   row("wire: unknown services and methods", async (scene) => {
     const c = await scene.container(SLEEP);
     await raw(scene, c, "example.Nothing", "Create", new Uint8Array());

@@ -7,7 +7,8 @@ import type { Container } from "../container.js";
 import { row } from "../row.js";
 import type { Scene } from "../scene.js";
 
-const COUNTER = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done"];
+/** No process is born while CRIU looks: it would sometimes fail on one, for either shim. */
+const COUNTER = ["sh", "-c", "sleep 1000 | while :; do read -t 0.05 x; i=$((i+1)); echo $i; done"];
 const { CheckpointOptions } = containerd.runc.v1;
 
 function take(c: Container, path: string, options: containerd.runc.v1.CheckpointOptions.$Properties) {

@@ -37,7 +37,7 @@ function failing(
 }
 
 function refusedBefore17(reason: string): Difference[] {
-  const where = { generations: ["1.6"], reason };
+  const where = { generations: /^1\.6$/, reason };
   return [
     { label: "c1 Create", stock: /^UNKNOWN$/, ours: /^pid=c1$/, ...where },
     { label: "c1 State", stock: /^NOT_FOUND$/, ours: /status=1$/, ...where },
@@ -194,7 +194,7 @@ export const createRows = [
         label: "c1 Create",
         stock: /^FAILED_PRECONDITION$/,
         ours: /^UNKNOWN$/,
-        generations: ["1.6"],
+        generations: /^1\.6$/,
         reason: "the code of later stock shims",
       },
     ],
