@@ -64,7 +64,7 @@ for (const signal of ["TERM", "KILL"]) {
 
     it("cleans up after a shim that died meanwhile", async () => {
       await host.run(`${RUN} -d ${BASE} orphan sleep 1234567`);
-      await restart("pkill -KILL -f -- '-[n]amespace default -id orphan'");
+      await restart("pkill -KILL -f -- '-[n]amespace default .*-id orphan'");
       await host.until("pgrep -fx 'sleep 1234567' || echo none", /^none/);
       assert.doesNotMatch(await host.run("ctr t ls"), /RUNNING/);
       assert.equal(await host.run("grep -c default/orphan /proc/mounts || true"), "0");

@@ -48,7 +48,7 @@ export class Host {
   /** The command lines of the shims that run for a containerd namespace, with what they execute. */
   async shims(namespace: string): Promise<string[]> {
     // The brackets keep the pattern from finding the shell that looks for it.
-    const list = `for pid in $(pgrep -f -- '-[n]amespace ${namespace} -id '); do
+    const list = `for pid in $(pgrep -f -- '-[n]amespace ${namespace} .*-id '); do
       echo "$(readlink /proc/$pid/exe) $(tr '\\0' ' ' </proc/$pid/cmdline)"; done`;
     const { stdout } = await this.outcome(list);
     return stdout.split("\n").filter((shim) => shim !== "");
