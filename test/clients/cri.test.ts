@@ -49,9 +49,12 @@ describe("cri", function () {
     assert.equal(await host.run(`echo fed | crictl exec -i ${other} cat`), "fed");
     assert.match((await host.outcome(`crictl exec ${one} sh -c 'exit 9'`)).stderr, /exit code 9/);
     assert.equal(await host.run(`crictl logs ${one} 2>&1 | sort`), "err\nout");
-    await host.until(`crictl stats ${one} -o json`, /"usageBytes": \{\s*"value": "[1-9]/);
+    await host.until(`crictl stats -o json ${one}`, /"usageBytes": \{\s*"value": "[1-9]/);
     const address = "ip -4 -o addr show eth0 | tr -s ' ' | cut -d' ' -f4";
-    assert.equal(await host.run(`crictl exec -s ${one} sh -c "${address}"`), await host.run(`crictl exec -s ${other} sh -c "${address}"`));
+    assert.equal(
+      await host.run(`crictl exec -s ${one} sh -c "${address}"`),
+      await host.run(`crictl exec -s ${other} sh -c "${address}"`),
+    );
 
     await host.run(`crictl stop -t 0 ${one}`);
     assert.match(await host.run(`crictl inspect ${one}`), /"exitCode": 137/);

@@ -14,6 +14,8 @@ const CONFIG = `version = 2
   sandbox_image = "pclive.test/base:latest"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.pclive]
     runtime_type = "io.containerd.pclive.v2"
 `;
@@ -44,7 +46,9 @@ export class Cri {
   static async up(): Promise<Cri> {
     const host = await Host.up();
     const crictl = tool("crictl");
-    await host.run(`ln -sf ${crictl} /usr/local/bin/crictl; mkdir -p /etc/cni/net.d /tmp/pods; touch /etc/resolv.conf`);
+    await host.run(
+      `ln -sf ${crictl} /usr/local/bin/crictl; mkdir -p /etc/cni/net.d /tmp/pods; touch /etc/resolv.conf`,
+    );
     await host.run("cat >/etc/cni/net.d/10-pods.conflist", { input: NETWORK });
     await host.run(
       "printf 'runtime-endpoint: unix:///run/containerd/containerd.sock\\ntimeout: 30\\n' >/etc/crictl.yaml",
@@ -54,7 +58,10 @@ export class Cri {
     const cri = new Cri(host);
     await cri.restart();
     await host.run("ctr -n k8s.io i import /repo/build/images/base.tar");
-    await host.until("crictl info", /"status": true,\s*"type": "NetworkReady"|NetworkReady",\s*"status": true/);
+    await host.until(
+      "crictl info",
+      /"status": true,\s*"type": "NetworkReady"|NetworkReady",\s*"status": true/,
+    );
     return cri;
   }
 

@@ -38,9 +38,16 @@ describe("ctr, checkpoint", function () {
     );
   });
 
-  it("leaves a folder of images, and the container running unless told to end it", async () => {
-    await host.run(`${RUN} -d --null-io ${BASE} still ${COUNT}`);
-    await host.run("rm -rf /tmp/images; ctr t checkpoint --image-path /tmp/images still");
-    await host.run("ls /tmp/images/inventory.img");
+  // For any name but the stock one, ctr 1.6 and 1.7 keep --image-path and --exit to themselves.
+  it("leaves a folder of images, in the stock shim's place", async () => {
+    await host.replaceStock();
+    try {
+      await host.run(`ctr run -d --null-io ${BASE} still ${COUNT}`);
+      await host.assertShims("default", 1);
+      await host.run("rm -rf /tmp/images; ctr t checkpoint --image-path /tmp/images still");
+      await host.run("ls /tmp/images/inventory.img");
+    } finally {
+      await host.restoreStock();
+    }
   });
 });

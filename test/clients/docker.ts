@@ -8,8 +8,6 @@ import { Host } from "./host.js";
  */
 export type Way = "by-name" | "in-place";
 
-const STOCK = "/usr/bin/containerd-shim-runc-v2";
-
 /** The ways that the lab's Docker knows: Debian 12's is 20.10. */
 export const WAYS: readonly Way[] =
   (process.env.LAB_SUITE ?? "bookworm") === "bookworm" ? ["in-place"] : ["by-name", "in-place"];
@@ -25,11 +23,7 @@ export class Docker {
     const host = await Host.up();
     const docker = new Docker(host, way);
     await docker.clean();
-    if (way === "in-place") {
-      await host.run(
-        `[ -e ${STOCK}.kept ] || mv ${STOCK} ${STOCK}.kept; ln -sf /usr/local/bin/containerd-shim-pclive-v2 ${STOCK}`,
-      );
-    }
+    if (way === "in-place") await host.replaceStock();
     await host.run(
       `mkdir -p /etc/docker; echo '{"live-restore": true, "experimental": true}' >/etc/docker/daemon.json`,
     );
@@ -71,6 +65,6 @@ export class Docker {
   private async clean(): Promise<void> {
     const { dockerd } = (await this.host.lab.status()).hosts.a as { dockerd?: boolean };
     if (dockerd === true) await this.host.lab.kill(this.host.name, "dockerd", "TERM");
-    await this.host.run(`[ ! -e ${STOCK}.kept ] || mv -f ${STOCK}.kept ${STOCK}`);
+    await this.host.restoreStock();
   }
 }

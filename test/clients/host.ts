@@ -8,6 +8,8 @@ export interface LineOptions {
   readonly input?: string;
 }
 
+const STOCK = "/usr/bin/containerd-shim-runc-v2";
+
 export class Host {
   private constructor(
     readonly lab: Lab,
@@ -43,6 +45,17 @@ export class Host {
       if (Date.now() > deadline) assert.fail(`${line}\nnever said ${wanted}, but: ${stdout}${stderr}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
+  }
+
+  /** Lets the stock shim's file lead to ours, for those who name no runtime; `restoreStock` undoes it. */
+  async replaceStock(): Promise<void> {
+    await this.run(
+      `[ -e ${STOCK}.kept ] || mv ${STOCK} ${STOCK}.kept; ln -sf /usr/local/bin/containerd-shim-pclive-v2 ${STOCK}`,
+    );
+  }
+
+  async restoreStock(): Promise<void> {
+    await this.run(`[ ! -e ${STOCK}.kept ] || mv -f ${STOCK}.kept ${STOCK}`);
   }
 
   /** The command lines of the shims that run for a containerd namespace, with what they execute. */

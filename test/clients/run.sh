@@ -34,7 +34,7 @@ one_suite() {
 		bad=$(awk '/^ +[0-9]+ failing/ { n += $1 } END { print n + 0 }' "$log")
 		((status == 0 || bad > 0)) || bad=1
 	fi
-	((bad == 0)) || { tail -n 80 "$log" | sed 's/^/    /' && timeout 60 test/lab/lab logs >"$logs/$suite-host.log" 2>&1; }
+	((bad == 0)) || { tail -n 80 "$log" | sed 's/^/| /' && timeout 60 test/lab/lab logs >"$logs/$suite-host.log" 2>&1; }
 	timeout -k 10 120 test/lab/lab down >>"$log" 2>&1 || bad=$((bad + 1))
 	passed=$((passed + good))
 	failed=$((failed + bad))
