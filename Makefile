@@ -103,7 +103,7 @@ conformance: build lab-images ## Our shim beside the stock one, call by call; CO
 	test/conformance/run.sh
 
 .PHONY: fuzz
-fuzz: js ## Fuzz what reads bytes from outside: FUZZ_SECONDS (60) for each of FUZZ_TARGETS (all)
+fuzz: js addon ## Fuzz what reads bytes from outside: FUZZ_SECONDS (60) for each of FUZZ_TARGETS (all)
 	test/fuzz/run.sh
 
 test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty

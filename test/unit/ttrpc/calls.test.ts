@@ -7,17 +7,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { containerd, google } from "#protos/shim";
-import {
-  Client,
-  Code,
-  encodeFrame,
-  FrameDecoder,
-  MAX_PAYLOAD_BYTES,
-  Server,
-  streaming,
-  TtrpcError,
-  unary,
-} from "#ttrpc";
+import { Client, Code, encodeFrame, MAX_PAYLOAD_BYTES, Server, streaming, TtrpcError, unary } from "#ttrpc";
+import { RawPeer } from "./raw.js";
 
 const { StateRequest, StateResponse } = containerd.task.v2;
 const Any = google.protobuf.Any;
@@ -125,7 +116,7 @@ describe("ttrpc calls", () => {
 
   it("keeps deadlines on both sides", async () => {
     await assert.rejects(call().Never({}, { timeoutMs: 40 }), { code: Code.DEADLINE_EXCEEDED });
-    await sleep(30);
+    await until(() => lastAbort !== undefined);
     assert.ok(lastAbort instanceof TtrpcError && lastAbort.code === Code.DEADLINE_EXCEEDED);
     assert.equal(server.activeCalls, 0);
     assert.equal((await call().Echo({ id: "still" })).id, "still");
@@ -137,12 +128,11 @@ describe("ttrpc calls", () => {
 
   it("tells handlers when the connection has gone, and callers too", async () => {
     const pending = call().Never({});
-    const connection = await new Promise<void>((resolve) => setTimeout(resolve, 30));
-    assert.equal(connection, undefined);
+    await until(() => server.activeCalls === 1);
     client.close();
     await assert.rejects(pending, { code: Code.UNAVAILABLE });
     assert.ok(client.closed.aborted);
-    await sleep(30);
+    await until(() => lastAbort !== undefined);
     assert.ok(lastAbort instanceof TtrpcError && lastAbort.code === Code.CANCELED);
     assert.equal(server.connections, 0);
     await assert.rejects(call().Echo({}), { code: Code.UNAVAILABLE });
@@ -203,26 +193,27 @@ describe("ttrpc calls", () => {
   });
 
   it("checks stream ids: odd, increasing", async () => {
-    const answers = await raw(path, [
-      encodeFrame(2, 1, 0, Buffer.alloc(0)),
-      encodeFrame(5, 1, 0, Buffer.alloc(0)),
-      encodeFrame(3, 1, 0, Buffer.alloc(0)),
-    ]);
-    assert.deepEqual(
-      answers.map((frame) => frame.stream),
-      [2, 5, 3],
-    );
+    const peer = new RawPeer(path);
+    for (const stream of [2, 5, 3]) peer.frame(stream, 1, 0);
+    for (const [stream, code] of [
+      [2, Code.INVALID_ARGUMENT],
+      [5, Code.UNIMPLEMENTED],
+      [3, Code.INVALID_ARGUMENT],
+    ]) {
+      const answer = await peer.answer();
+      assert.deepEqual([answer.stream, answer.code], [stream, code]);
+    }
+    peer.close();
   });
 
   it("answers malformed requests and keeps the connection", async () => {
-    const answers = await raw(path, [
-      encodeFrame(1, 1, 0, Buffer.from("ffffffff", "hex")),
-      encodeFrame(3, 9, 0, Buffer.alloc(4)),
-    ]);
-    assert.deepEqual(
-      answers.map((frame) => frame.stream),
-      [1],
-    );
+    const peer = new RawPeer(path);
+    peer.frame(1, 1, 0, Buffer.from("ffffffff", "hex"));
+    peer.frame(3, 9, 0, Buffer.alloc(4));
+    peer.request(5, "Echo", undefined, { service: SERVICE });
+    assert.equal((await peer.answer()).code, Code.INVALID_ARGUMENT);
+    assert.equal((await peer.answer()).stream, 5);
+    peer.close();
   });
 
   it("asks authorize about each connection", async () => {
@@ -316,15 +307,6 @@ function oversized(stream: number): Buffer {
   return bytes;
 }
 
-/** Sends bytes as they are; the frames that came back within a moment. */
-async function raw(path: string, parts: Buffer[]): Promise<{ stream: number }[]> {
-  const socket = createConnection(path);
-  const decoder = new FrameDecoder();
-  const frames: { stream: number }[] = [];
-  socket.on("data", (chunk: Buffer) => frames.push(...decoder.push(chunk)));
-  for (const part of parts) socket.write(part);
-  await sleep(60);
-  assert.ok(socket.writable);
-  socket.destroy();
-  return frames;
+async function until(check: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 5000; !check(); await sleep(5)) assert.ok(Date.now() < deadline);
 }
