@@ -117,12 +117,16 @@ package_life() {
 	check "and nothing in /usr" says '^0$' on_host sh -c 'find /usr /etc -xdev -name "*pclive*" | wc -l'
 }
 
-# docker_accepts VERSION_PATTERN: Docker of the distribution beside us; its daemon.json must please it
+# Docker of the distribution beside us, and no configuration of containerd's: with containerd 1.7 that is how Ubuntu
+# 24.04 comes.
 with_docker() {
 	check "Docker is installed" with_network apt-get install -y -qq --no-install-recommends docker.io
-	on_host sh -c 'mkdir -p /etc/docker && printf "{\n\t\"mtu\": 1400\n}" >/etc/docker/daemon.json'
+	on_host sh -c 'rm -f /etc/containerd/config.toml; mkdir -p /etc/docker && printf "{\n\t\"mtu\": 1400\n}" >/etc/docker/daemon.json'
 	configuration >"$work/before"
 	check "the package again" with_network apt-get install -y -qq /tmp/pclive.deb
+	check "containerd takes the new configuration" restart_containerd
+	check "CRI has the handler, and runc's" cri_has_handler
+	check "a container runs" runs deb3
 	if says 'version 2[0-3]\.' on_host dockerd --version; then
 		check "no runtime for a Docker that knows no shims" refuses on_host grep -q pclive /etc/docker/daemon.json
 	else
