@@ -85,7 +85,7 @@ format: node_modules/.package-lock.json $(BUILD)/.deps ## The same, and mend wha
 test: build lab-images $(BUILD)/test/ttrpc-peer ## Set up and run every test: lint, native, unit, model, end to end
 	test/run.sh all
 
-.PHONY: test-unit test-native test-sanitizers test-model test-e2e test-deb conformance test-softdirty
+.PHONY: test-unit test-native test-sanitizers test-model test-robustness test-e2e test-deb conformance test-softdirty
 test-unit: build $(BUILD)/test/ttrpc-peer ## Unit and integration tests only
 	test/run.sh unit integration
 test-native: $(BUILD)/.deps ## Tests of the engine and of the CRIU overlay
@@ -95,6 +95,8 @@ test-sanitizers: $(BUILD)/.deps ## The tests of the engine and of the Node addon
 	test/native/addon/sanitizers.sh
 test-model: $(BUILD)/.deps ## Check the handover protocol's model with spin
 	test/run.sh model
+test-robustness: build lab-images ## Hundreds of containers, kills of containerd and shims, gigabytes of output (half an hour)
+	test/robustness/run.sh full
 test-e2e: build lab-images ## End-to-end tests in the two-host lab
 	test/run.sh e2e
 test-deb: build ## The Debian package on hosts of Debian 12 and 13 (minutes; needs the archives of Debian)
