@@ -16,6 +16,7 @@ import { migrationMethods } from "./service/migration.js";
 import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
 import { taskMethods } from "./service/task.js";
+import { leaveWhenVacant } from "./service/vacancy.js";
 
 /** What is left when the last client has its answer: some events for a containerd that is busy. */
 const FLUSH_MS = 3000;
@@ -81,6 +82,7 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
   surviveMistakes(log);
   setSubreaper();
   reaper.start();
+  leaveWhenVacant(containers, () => shutdown.request());
   log.debug({ pid: process.pid }, "shim serves");
 }
 

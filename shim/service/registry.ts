@@ -7,9 +7,15 @@ type Entry = { readonly kind: "making" } | { readonly kind: "ready"; readonly co
 
 export class Registry {
   readonly #entries = new Map<string, Entry>();
+  #total = 0;
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** All that were ever added or tried. */
+  get total(): number {
+    return this.#total;
   }
 
   find(id: string): Container | undefined {
@@ -30,6 +36,7 @@ export class Registry {
       throw new ShimError("ALREADY_EXISTS", `container ${id} exists already`, "delete it first");
     }
     this.#entries.set(id, { kind: "making" });
+    this.#total++;
     try {
       const container = await make();
       this.#entries.set(id, { kind: "ready", container });

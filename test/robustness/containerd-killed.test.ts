@@ -1,7 +1,7 @@
 /** containerd is killed at random instants of what it is doing; after its restart everything is right. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { isAlive, killContainerd, LOG, startContainerd } from "./lib/daemon.js";
+import { isAlive, killContainerd, LOG, restartContainerd, startContainerd } from "./lib/daemon.js";
 import { Host } from "./lib/host.js";
 import { type Inventory, inventory, mustBeGone } from "./lib/leaks.js";
 import { SEED, seeded } from "./lib/random.js";
@@ -77,7 +77,11 @@ describe(`containerd killed (seed ${SEED})`, function () {
   const host = new Host();
   let empty: Inventory;
   let bystander: number;
-  before(() => host.open());
+  before(async () => {
+    await host.open();
+    await restartContainerd();
+    await host.answers();
+  });
   beforeEach(async () => {
     bystander = await host.run("bystander", { args: SLEEP });
   });

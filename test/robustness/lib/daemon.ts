@@ -7,6 +7,8 @@ import { until } from "./wait.js";
 export const SOCKET = "/run/containerd/containerd.sock";
 export const LOG = "/var/log/containerd.log";
 const PID_FILE = "/run/lab/containerd.pid";
+/** A shim without containers goes after twice this. */
+const VACANCY_MS = 2500;
 const READY_MS = 20_000;
 
 /** @throws Error on a machine that is no host of the lab */
@@ -27,6 +29,8 @@ export async function startContainerd(): Promise<void> {
   const log = openSync(LOG, "a");
   const child = spawn("containerd", ["--config", "/etc/containerd/config.toml"], {
     detached: true,
+    // Its shims inherit it.
+    env: { ...process.env, PCLIVE_VACANCY_MS: String(VACANCY_MS) },
     stdio: ["ignore", log, log],
   });
   closeSync(log);
