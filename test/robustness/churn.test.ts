@@ -9,8 +9,10 @@ import { inParallel, sleep } from "./lib/wait.js";
 
 const COUNT = Number(process.env.ROBUST_CONTAINERS ?? 500);
 const WIDTH = 20;
-/** Until the young heap, the thread pool and containerd's own caches have their size. */
-const WARM_UP = Math.min(100, Math.ceil(COUNT / 2));
+/** Until the heap has its size and what runs often has been compiled. */
+const WARM_UP = 150;
+/** A small run has no time for that, and no use for a figure of memory. */
+const warms = COUNT > WARM_UP;
 
 describe("churn", function () {
   this.timeout(900_000);
@@ -25,7 +27,7 @@ describe("churn", function () {
     const script = lives ? "sleep 1000" : "echo end; exit 3";
     const stdio = n % 3 === 1 ? fifos(host.folder, id, "stdin", "stdout", "stderr") : {};
     const paths: string[] = Object.values(stdio);
-    const reading = paths.slice(1).map((path) => new Reader(path).readAll());
+    const readers = paths.slice(1).map((path) => new Reader(path));
     await host.run(id, { args: ["/bin/sh", "-c", script], stdio, ...(group ? { group } : {}) });
     if (lives) {
       await host.exec(id, "e", ["/bin/sh", "-c", "exit 5"]);
@@ -34,7 +36,7 @@ describe("churn", function () {
       await host.kill(id);
     }
     const status = await host.wait(id);
-    await Promise.all(reading);
+    await Promise.all(readers.map((reader) => reader.readAll()));
     for (const path of paths) rmSync(path);
     assert.equal(status, lives ? 137 : 3);
     assert.equal(await host.deleteTask(id), status);
@@ -51,7 +53,7 @@ describe("churn", function () {
   it(`leaves nothing of ${COUNT} containers in one shim, which is as it was`, async () => {
     const before = inventory();
     const shim = host.shimOf(await host.run("anchor", { args: ["/bin/sleep", "1000000"], group: "g" }));
-    await inParallel(WARM_UP, WIDTH, (n) => live(`w${n}`, n, "g"));
+    await inParallel(warms ? WARM_UP : WIDTH, WIDTH, (n) => live(`w${n}`, n, "g"));
     let wave = 0;
     const again = () => inParallel(WIDTH, WIDTH, (n) => live(`r${wave}-${n}`, n, "g"));
     const warm = await settled(shim);
@@ -60,14 +62,15 @@ describe("churn", function () {
     await mustBeGone(running);
     let then = await settled(shim);
     // Garbage is collected when there is enough of it; what leaks never comes down again.
-    for (; then.rss > warm.rss * 1.05 && wave < 5; wave++) {
+    for (; warms && then.rss > warm.rss * 1.05 && wave < 5; wave++) {
       await again();
       then = await settled(shim);
     }
     console.log(`      rss ${warm.rss} → ${then.rss} KiB, ${then.threads} threads`);
     assert.deepEqual(then.descriptors, warm.descriptors);
     assert.equal(then.threads, warm.threads);
-    assert.ok(then.rss <= warm.rss * 1.05, `the shim has grown from ${warm.rss} to ${then.rss} KiB`);
+    if (warms)
+      assert.ok(then.rss <= warm.rss * 1.05, `the shim has grown from ${warm.rss} to ${then.rss} KiB`);
     await host.remove("anchor");
     await mustBeGone(before);
     assert.ok(!isAlive(shim));

@@ -8,7 +8,7 @@ cd "$root"
 mode=${1:-full}
 (($# == 0)) || shift
 case $mode in
-quick) settings=(ROBUST_CONTAINERS=60 ROBUST_MIB=128 ROBUST_ROUNDS=2 ROBUST_PAUSE_MS=3000) limit=300 ;;
+quick) settings=(ROBUST_CONTAINERS=40 ROBUST_MIB=128 ROBUST_ROUNDS=2 ROBUST_PAUSE_MS=3000) limit=300 ;;
 full) settings=(ROBUST_CONTAINERS=500 ROBUST_MIB=1024 ROBUST_ROUNDS=12 ROBUST_PAUSE_MS=15000) limit=3000 ;;
 *) echo "usage: test/robustness/run.sh [quick|full] [MOCHA OPTION…]" >&2; exit 2 ;;
 esac

@@ -28,22 +28,24 @@ export function pattern(path: string, bytes: number, times: number): { bytes: nu
   return { bytes: bytes * times, digest: hash.digest("hex") };
 }
 
-/** Opened without waiting for the other end, then read until all writers have gone. */
+/**
+ * Opened without waiting for the other end, then read until all writers have gone: begin to read only when the container
+ * runs, a fifo that nobody has opened for writing looks like one at its end.
+ */
 export class Reader {
   readonly #path: string;
   readonly #hash = createHash("md5");
   readonly #buffer = Buffer.alloc(CHUNK);
+  readonly #keepText: boolean;
   #fd: number;
   bytes = 0;
   text = "";
 
   constructor(path: string, keepText = false) {
     this.#path = path;
-    // Opened twice: a descriptor that was opened with O_NONBLOCK would not wait for data either.
     this.#fd = this.#open();
     this.#keepText = keepText;
   }
-  readonly #keepText: boolean;
 
   /** @returns bytes read; 0 at the end */
   async read(most = CHUNK): Promise<number> {
