@@ -36,6 +36,9 @@ interface Binding {
   pidfdSendSignal(fd: number, signal: number): void;
   mount(source: string, target: string, type: string, flags: number, data: string, directory: string): void;
   unmount(target: string, lazy: boolean): void;
+  attachLoop(file: string, readOnly: boolean, direct: boolean): { fd: number; path: string };
+  userNamespace(uidMap: string, gidMap: string): number;
+  mountMapped(source: string, target: string, userNamespace: number, readOnly: boolean): void;
   watchReadable(fd: number, callback: () => void): () => void;
   startPump(
     input: number,

@@ -5,13 +5,12 @@ export { sha256 } from "./digest.js";
 export {
   type MountSpec,
   mount,
-  mountAll,
   mountPointsBelow,
-  parseMountOptions,
   unmount,
   unmountAll,
 } from "./mount.js";
-export { watchOom } from "./oom.js";
+export { type IdMapping, type ParsedOptions, parseMountOptions } from "./mount-options.js";
+export { type OomWatch, watchOom } from "./oom.js";
 export {
   getPeerCred,
   type PeerCred,

@@ -1,9 +1,11 @@
 /** Mounts as containerd describes them: type, source, and options as in fstab. */
-import { readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, readFileSync, realpathSync } from "node:fs";
 import { binding } from "./binding.js";
 import { checkAbsolute, checkText } from "./check.js";
+import { mountMapped, withMappedLayers } from "./mount-idmap.js";
+import { MS, type ParsedOptions, PROPAGATION, parseMountOptions } from "./mount-options.js";
 import { compactOverlay } from "./overlay-data.js";
+import { pathInRoot } from "./root-path.js";
 
 export interface MountSpec {
   readonly type?: string | null;
@@ -13,95 +15,9 @@ export interface MountSpec {
   readonly options?: readonly string[] | null;
 }
 
-const MS = {
-  RDONLY: 1,
-  NOSUID: 2,
-  NODEV: 4,
-  NOEXEC: 8,
-  SYNCHRONOUS: 16,
-  REMOUNT: 32,
-  MANDLOCK: 64,
-  DIRSYNC: 128,
-  NOSYMFOLLOW: 256,
-  NOATIME: 1024,
-  NODIRATIME: 2048,
-  BIND: 4096,
-  REC: 16384,
-  UNBINDABLE: 1 << 17,
-  PRIVATE: 1 << 18,
-  SLAVE: 1 << 19,
-  SHARED: 1 << 20,
-  RELATIME: 1 << 21,
-  STRICTATIME: 1 << 24,
-} as const;
-
-const PROPAGATION = MS.UNBINDABLE | MS.PRIVATE | MS.SLAVE | MS.SHARED;
-
-type Change = { readonly set?: number; readonly clear?: number };
-
-const OPTIONS: ReadonlyMap<string, Change> = new Map<string, Change>([
-  ["defaults", {}],
-  ["ro", { set: MS.RDONLY }],
-  ["rw", { clear: MS.RDONLY }],
-  ["bind", { set: MS.BIND }],
-  ["rbind", { set: MS.BIND | MS.REC }],
-  ["remount", { set: MS.REMOUNT }],
-  ["nosuid", { set: MS.NOSUID }],
-  ["suid", { clear: MS.NOSUID }],
-  ["nodev", { set: MS.NODEV }],
-  ["dev", { clear: MS.NODEV }],
-  ["noexec", { set: MS.NOEXEC }],
-  ["exec", { clear: MS.NOEXEC }],
-  ["sync", { set: MS.SYNCHRONOUS }],
-  ["async", { clear: MS.SYNCHRONOUS }],
-  ["dirsync", { set: MS.DIRSYNC }],
-  ["mand", { set: MS.MANDLOCK }],
-  ["nomand", { clear: MS.MANDLOCK }],
-  ["noatime", { set: MS.NOATIME }],
-  ["atime", { clear: MS.NOATIME }],
-  ["nodiratime", { set: MS.NODIRATIME }],
-  ["diratime", { clear: MS.NODIRATIME }],
-  ["relatime", { set: MS.RELATIME }],
-  ["norelatime", { clear: MS.RELATIME }],
-  ["strictatime", { set: MS.STRICTATIME }],
-  ["nostrictatime", { clear: MS.STRICTATIME }],
-  ["nosymfollow", { set: MS.NOSYMFOLLOW }],
-  ["private", { set: MS.PRIVATE }],
-  ["rprivate", { set: MS.PRIVATE | MS.REC }],
-  ["shared", { set: MS.SHARED }],
-  ["rshared", { set: MS.SHARED | MS.REC }],
-  ["slave", { set: MS.SLAVE }],
-  ["rslave", { set: MS.SLAVE | MS.REC }],
-  ["unbindable", { set: MS.UNBINDABLE }],
-  ["runbindable", { set: MS.UNBINDABLE | MS.REC }],
-]);
-
-/** Options that ask for more than a mount call; to ignore them would mount something else than was asked for. */
-const UNSUPPORTED = /^(loop|uidmap=|gidmap=|X-containerd\.)/;
-
-export interface ParsedOptions {
-  readonly flags: number;
-  /** what is left for the file system */
-  readonly data: string;
-}
-
-/** @throws Error if an option is not supported */
-export function parseMountOptions(options: readonly string[]): ParsedOptions {
-  let flags = 0;
-  const data: string[] = [];
-  for (const option of options) {
-    checkText("mount option", option);
-    if (UNSUPPORTED.test(option)) throw new Error(`mount option '${option}' is not supported`);
-    const change = OPTIONS.get(option);
-    if (change === undefined) data.push(option);
-    else flags = (flags & ~(change.clear ?? 0)) | (change.set ?? 0);
-  }
-  return { flags, data: data.join(",") };
-}
-
 /**
- * Mounts one of containerd's mounts on `root` or below it.
- * @throws Error if an option is not supported, the target lies outside of root, or the system's error
+ * Mounts one of containerd's mounts on `root` or below it. What fails half-way leaves no mount.
+ * @throws Error if an option cannot be carried out, or the system's error
  */
 export function mount(spec: MountSpec, root: string): void {
   checkAbsolute("root", root);
@@ -109,34 +25,57 @@ export function mount(spec: MountSpec, root: string): void {
   const source = spec.source ?? "";
   checkText("mount type", type);
   checkText("mount source", source);
-  const target = resolveTarget(root, spec.target ?? "");
-  const { flags, data } = parseMountOptions(spec.options ?? []);
-  const call = flags & ~PROPAGATION;
+  const target = pathInRoot(realpathSync(root), spec.target ?? "");
+  const options = parseMountOptions(spec.options ?? []);
   // The kernel knows bind mounts by flag; "bind" is a type for people only.
   const fsType = type === "bind" || type === "rbind" ? "" : type;
-  const bind = (type === "bind" ? MS.BIND : type === "rbind" ? MS.BIND | MS.REC : 0) | call;
-  const compact = fsType === "overlay" ? compactOverlay(data) : { data, directory: "" };
-  binding.mount(source, target, fsType, bind, compact.data, compact.directory);
+  const bind = type === "bind" ? MS.BIND : type === "rbind" ? MS.BIND | MS.REC : 0;
+  const flags = bind | (options.flags & ~PROPAGATION);
+  mountFirst({ source, target, type: fsType, flags }, options);
   try {
-    if ((flags & PROPAGATION) !== 0) binding.mount("", target, "", flags & (PROPAGATION | MS.REC), "", "");
-    // A bind mount takes over its source's flags; its own need a second call.
-    if ((bind & MS.BIND) !== 0 && (bind & MS.RDONLY) !== 0 && (bind & MS.REMOUNT) === 0) {
-      binding.mount("", target, "", bind | MS.REMOUNT, "", "");
-    }
+    change(target, flags, options);
   } catch (error) {
     binding.unmount(target, true);
     throw error;
   }
 }
 
-/** Mounts all, in their order; when one fails, those before it are taken away again. */
-export function mountAll(specs: readonly MountSpec[], root: string): void {
+interface Call {
+  readonly source: string;
+  readonly target: string;
+  readonly type: string;
+  readonly flags: number;
+}
+
+function mountFirst(call: Call, options: ParsedOptions): void {
+  const { data, loop, idMapping } = options;
+  if (loop) mountLoop(call, data, loop.direct);
+  else if (call.type !== "overlay") binding.mount(call.source, call.target, call.type, call.flags, data, "");
+  else if (!idMapping) mountOverlay(call, data);
+  else withMappedLayers(data, idMapping, call.target, (mapped) => mountOverlay(call, mapped));
+}
+
+function mountOverlay({ source, target, type, flags }: Call, data: string): void {
+  const compact = compactOverlay(data);
+  binding.mount(source, target, type, flags, compact.data, compact.directory);
+}
+
+/** The device goes by itself when the mount does. */
+function mountLoop({ source, target, type, flags }: Call, data: string, direct: boolean): void {
+  const device = binding.attachLoop(source, (flags & MS.RDONLY) !== 0, direct);
   try {
-    for (const spec of specs) mount(spec, root);
-  } catch (error) {
-    unmountAll(root);
-    throw error;
+    binding.mount(device.path, target, type, flags, data, "");
+  } finally {
+    closeSync(device.fd);
   }
+}
+
+/** What takes calls of its own: propagation, the flags of a bind mount (it takes over its source's), owners. */
+function change(target: string, flags: number, { flags: all, idMapping }: ParsedOptions): void {
+  if ((all & PROPAGATION) !== 0) binding.mount("", target, "", all & (PROPAGATION | MS.REC), "", "");
+  const isBind = (flags & MS.BIND) !== 0 && (flags & MS.REMOUNT) === 0;
+  if (isBind && (flags & MS.RDONLY) !== 0) binding.mount("", target, "", flags | MS.REMOUNT, "", "");
+  if (idMapping && isBind) mountMapped(target, target, idMapping, false);
 }
 
 /** Unmounts one mount; lazily: at once out of sight, freed when nobody uses it any more. */
@@ -145,20 +84,25 @@ export function unmount(target: string, options: { readonly lazy?: boolean } = {
   binding.unmount(target, options.lazy ?? false);
 }
 
-/** Lazily unmounts everything mounted on `root` and below it, the latest first. Nothing there is no error. */
-export function unmountAll(root: string): void {
+/**
+ * Unmounts everything mounted on `root` and below it, the latest first. Nothing there is no error.
+ * @param options lazy (the default): also what is in use. @returns false when, without that, something is in use
+ */
+export function unmountAll(root: string, options: { readonly lazy?: boolean } = {}): boolean {
   checkAbsolute("root", root);
   const real = realOrUndefined(root);
-  if (real === undefined) return;
+  if (real === undefined) return true;
   for (const point of mountPointsBelow(real).reverse()) {
     try {
-      binding.unmount(point, true);
+      binding.unmount(point, options.lazy ?? true);
     } catch (error) {
-      // EINVAL: no mount point any more, it went with another one or somebody else was quicker.
       const code = (error as NodeJS.ErrnoException).code;
+      if (code === "EBUSY") return false;
+      // EINVAL: no mount point any more, it went with another one or somebody else was quicker.
       if (code !== "EINVAL" && code !== "ENOENT") throw error;
     }
   }
+  return true;
 }
 
 /** Mount points at `path` and below it, in the order in which they were mounted. */
@@ -174,19 +118,6 @@ export function mountPointsBelow(path: string): string[] {
     if (point === path || point.startsWith(path === "/" ? "/" : `${path}/`)) points.push(point);
   }
   return points;
-}
-
-/** Links inside a container's root must not lead a mount out of it. */
-function resolveTarget(root: string, below: string): string {
-  checkText("mount target", below);
-  const base = realpathSync(root);
-  if (below === "" || below === "/") return base;
-  const wanted = join(base, below);
-  const real = realOrUndefined(wanted);
-  if (real === undefined) throw new Error(`mount target '${below}' does not exist in ${root}`);
-  if (real !== base && !real.startsWith(`${base}/`))
-    throw new Error(`mount target '${below}' is outside of ${root}`);
-  return real;
 }
 
 function realOrUndefined(path: string): string | undefined {

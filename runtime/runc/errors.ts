@@ -1,6 +1,9 @@
+import { OLDEST } from "./version.js";
+
 /** What went wrong when runC was asked for something. */
 export type RuncErrorCode =
   | "RUNC_NOT_FOUND" // no such binary
+  | "RUNC_TOO_OLD" // it does not know what we ask for
   | "RUNC_FAILED" // it ran and said no
   | "RUNC_TIMEOUT"
   | "RUNC_ABORTED"
@@ -34,10 +37,11 @@ export class RuncError extends Error {
 
 const REMEDIES: Record<RuncErrorCode, string> = {
   RUNC_NOT_FOUND: "install runC, or name its binary in the runtime options",
+  RUNC_TOO_OLD: `use runC ${OLDEST} or later`,
   RUNC_FAILED: "see the container's log.json in its bundle",
   RUNC_TIMEOUT: "look at what runC waits for; try again",
   RUNC_ABORTED: "none: it was cancelled",
-  RUNC_OUTPUT: "use a released runC, 1.1 or later",
+  RUNC_OUTPUT: `use a released runC, ${OLDEST} or later`,
   CONTAINER_NOT_FOUND: "list the containers with runc list",
   PROCESS_GONE: "none: the process has ended already",
 };
@@ -52,4 +56,16 @@ export function failureOf(command: string, exitStatus: number, message: string):
     return new RuncError("PROCESS_GONE", text, details);
   }
   return new RuncError("RUNC_FAILED", text, details);
+}
+
+/** Why a binary does not start, in words for people. */
+export function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "ENOENT":
+      return "executable file not found";
+    case "EACCES":
+      return "it is not executable";
+    default:
+      return error.message;
+  }
 }

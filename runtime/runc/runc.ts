@@ -1,6 +1,6 @@
 /** A typed driver of the runC command line: one method a command. */
 import type { CommandEnd, RunCommand } from "./command.js";
-import { failureOf, RuncError } from "./errors.js";
+import { failureOf, RuncError, reasonOf } from "./errors.js";
 import { lastError, logSize } from "./log.js";
 import {
   type CallOptions,
@@ -24,6 +24,7 @@ import {
   type RuncFeatures,
   type RuncState,
 } from "./results.js";
+import { isTooOld, versionIn } from "./version.js";
 
 /** Commands that answer at once. */
 const QUICK_MS = 30_000;
@@ -179,7 +180,7 @@ export class Runc {
     const { command } = call;
     switch (end.kind) {
       case "failed":
-        return new RuncError("RUNC_NOT_FOUND", `${binary} cannot be run: ${end.error.message}`, {
+        return new RuncError("RUNC_NOT_FOUND", `${binary} cannot be run: ${reasonOf(end.error)}`, {
           command,
           cause: end.error,
         });
@@ -189,8 +190,14 @@ export class Runc {
         return new RuncError("RUNC_ABORTED", `runc ${command} was cancelled`, { command });
       case "exited": {
         const said = lastError(this.#config.log, before) ?? end.stderr.trim();
-        return failureOf(command, end.status, said);
+        return isTooOld(said) ? this.#tooOld(command, said) : failureOf(command, end.status, said);
       }
     }
+  }
+
+  /** Only asked when something is wrong: no container pays for it. */
+  async #tooOld(command: string, said: string): Promise<RuncError> {
+    const version = versionIn(await this.version().catch(() => ""));
+    return new RuncError("RUNC_TOO_OLD", `${said} (${version ?? "its version is not known"})`, { command });
   }
 }

@@ -2,11 +2,11 @@
  * Files that a shim keeps in the bundle: for containerd after its restart, and for `delete` without a server. They are
  * small and in memory (/run): reading them at once is quicker than a thread that does it.
  */
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePidFile } from "../../runtime/runc/index.js";
 import type { OciSpec } from "../container/migratable.js";
-import { errnoOf, ShimError } from "../errors.js";
+import { errnoOf, messageOf, ShimError } from "../errors.js";
 import { DEFAULT_OPTIONS, optionsFromJson, optionsToJson, type RuntimeOptions } from "./options.js";
 import { specOf } from "./spec.js";
 
@@ -61,14 +61,24 @@ function writeWhole(path: string, text: string): void {
 
 function readJson(path: string): unknown {
   try {
-    const file = statSync(path);
-    // Reading anything else, such as a pipe, may never end.
-    if (!file.isFile()) throw new ShimError("INVALID_ARGUMENT", `${path} is no regular file`);
-    if (file.size > MAX_JSON) throw new ShimError("INVALID_ARGUMENT", `${path} is too long`);
-    return JSON.parse(readFileSync(path, "utf8"));
+    return JSON.parse(readRegular(path));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     if (error instanceof ShimError) throw error;
-    throw new ShimError("INVALID_ARGUMENT", `${path} cannot be read`, "create the container again", error);
+    const message = `${path} cannot be read: ${messageOf(error)}`;
+    throw new ShimError("INVALID_ARGUMENT", message, "create the container again", error);
+  }
+}
+
+/** Without waiting, whatever somebody put there: a fifo would hold the shim up for ever. */
+function readRegular(path: string): string {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const about = fstatSync(fd);
+    if (!about.isFile()) throw new Error("it is not a regular file");
+    if (about.size > MAX_JSON) throw new Error(`it is longer than ${MAX_JSON} bytes`);
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
   }
 }

@@ -12,6 +12,8 @@ interface CgroupMount {
   readonly controllers: readonly string[];
 }
 
+const SYSTEM_MOUNT = "/sys/fs/cgroup";
+
 /** A container with more cgroups below its own than this is not looked through. */
 const MAX_CGROUPS = 4096;
 
@@ -65,7 +67,13 @@ export function foldersOf(membership: string, mounts: readonly CgroupMount[]): C
       if (folder !== undefined) controllers.set(name, folder);
     }
   }
-  return { controllers, unified, version: controllers.size > 0 ? 1 : 2 };
+  return { controllers, unified, version: versionOf(mounts, controllers.size > 0) };
+}
+
+/** A controller may be mounted on its own somewhere: what counts is which version the system uses. */
+function versionOf(mounts: readonly CgroupMount[], hasControllers: boolean): 1 | 2 {
+  const system = mounts.find((mount) => mount.path === SYSTEM_MOUNT);
+  return system?.version === 2 || !hasControllers ? 2 : 1;
 }
 
 /** Later mounts come first: they hide the earlier ones at the same place. */

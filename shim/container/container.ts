@@ -3,7 +3,7 @@ import type { Runc } from "../../runtime/runc/index.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { notFound, refused, wrongState } from "../errors.js";
 import * as events from "../events/events.js";
-import { findCgroup } from "./cgroup.js";
+import { type CgroupFolders, findCgroup } from "./cgroup.js";
 import type { ShimEnv } from "./env.js";
 import type { ExitWatch } from "./exits.js";
 import type { IncomingInit } from "./incoming.js";
@@ -44,6 +44,8 @@ export class Container implements MigratableContainer {
   readonly moves: MoveGuard;
   /** Set by the Delete that went through. */
   deleted = false;
+  /** Set as soon as init is there, and kept beyond its end: its figures are asked for until Delete. */
+  cgroups: Promise<CgroupFolders | undefined> = Promise.resolve(undefined);
   readonly #spec: OciSpec;
   readonly #mutex = new Mutex();
   #frozen: "no" | "pausing" | "paused" = "no";

@@ -36,7 +36,7 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
   try {
     writeOptions(bundle, options);
     undo.push(() => unmountRootfs(rootfsOf(bundle)));
-    await mountRootfs(request.rootfs, rootfsOf(bundle));
+    await mountRootfs(request.rootfs, rootfsOf(bundle), env.runCommand);
     const spec = specOf(bundle);
     const init = new TaskProcess("", request.stdio);
     const runc = runcFor(env, bundle, options);

@@ -3,9 +3,10 @@
 import { messageOf } from "../errors.js";
 import * as events from "../events/events.js";
 import { settledWithin } from "../time.js";
+import { cgroupFolders } from "./cgroup.js";
 import type { Container } from "./container.js";
 import type { Exit } from "./migratable.js";
-import { watchMemory } from "./oom.js";
+import { type OomWatch, watchMemory } from "./oom.js";
 import type { TaskProcess } from "./process.js";
 
 /** Execs die with init; this is for one that the kernel cannot kill (waiting on a dead disk). */
@@ -51,8 +52,10 @@ export class ExitWatch {
   watchInit(pid: number): void {
     const oom = this.#watchMemory(pid);
     void this.#container.env.reaper.exitOf(pid).then(async (exit) => {
+      // What ended init comes before its end.
+      (await oom)?.check();
       await this.#initEnded(pid, exit);
-      (await oom)();
+      (await oom)?.stop();
     });
   }
 
@@ -72,13 +75,16 @@ export class ExitWatch {
     this.#report(init, pid, this.#override === undefined ? reaped : { ...reaped, status: this.#override });
   }
 
-  async #watchMemory(pid: number): Promise<() => void> {
+  /** Also finds the container's cgroup, which is told by a process only as long as that lives. */
+  async #watchMemory(pid: number): Promise<OomWatch | undefined> {
     const { env, id } = this.#container;
+    const found = cgroupFolders(pid);
+    this.#container.cgroups = found.catch(() => undefined);
     try {
-      return await watchMemory(pid, () => env.events.publish(events.oom(id)));
+      return watchMemory(await found, () => env.events.publish(events.oom(id)));
     } catch (error) {
       env.log.debug({ id, error: messageOf(error) }, "running out of memory will not be noticed");
-      return () => {};
+      return undefined;
     }
   }
 

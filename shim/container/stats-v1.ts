@@ -1,32 +1,58 @@
 /** Figures of the version 1 controllers. */
 import { join } from "node:path";
 import type { io } from "#protos/metrics";
-import { type DeviceValue, keyed, number, numberIn, perOperation, text } from "./cgroup-files.js";
+import { blkioOf } from "./blkio-v1.js";
+import { keyed, number, numberIn, rdmaValues, text } from "./cgroup-files.js";
+import { hugePageSizes } from "./huge-pages.js";
 
 type Metrics = io.containerd.cgroups.v1.Metrics.$Properties;
+/** Controller → the container's folder; a controller that is not mounted has none. */
 type Folders = ReadonlyMap<string, string>;
 
 /** The kernel counts user and system time in ticks of 1/100 s. */
 const NS_PER_TICK = 10_000_000;
 
 export async function metricsV1(folders: Folders): Promise<Metrics> {
-  const [pids, cpu, memory, blkio, memoryOomControl] = await Promise.all([
+  const [hugetlb, pids, cpu, memory, blkio, rdma, memoryOomControl] = await Promise.all([
+    part(folders, "hugetlb", hugetlbOf),
     part(folders, "pids", pidsOf),
     cpuOf(folders),
     part(folders, "memory", memoryOf),
     part(folders, "blkio", blkioOf),
+    part(folders, "rdma", rdmaOf),
     part(folders, "memory", oomOf),
   ]);
-  return { pids, cpu, memory, blkio, memoryOomControl };
+  return { hugetlb: hugetlb ?? [], pids, cpu, memory, blkio, rdma, memoryOomControl };
 }
 
+/** Null also when the cgroup is gone, as after the end of a container that has not been deleted yet. */
 async function part<T>(
   folders: Folders,
   name: string,
   read: (folder: string) => Promise<T>,
 ): Promise<T | null> {
   const folder = folders.get(name);
-  return folder === undefined ? null : read(folder);
+  if (folder === undefined || (await text(join(folder, "notify_on_release"))) === "") return null;
+  return read(folder);
+}
+
+async function hugetlbOf(folder: string) {
+  return Promise.all(
+    (await hugePageSizes()).map(async (pagesize) => {
+      const file = (name: string) => number(join(folder, `hugetlb.${pagesize}.${name}`));
+      const names = ["usage_in_bytes", "max_usage_in_bytes", "failcnt"];
+      const [usage = 0, max = 0, failcnt = 0] = await Promise.all(names.map(file));
+      return { usage, max, failcnt, pagesize };
+    }),
+  );
+}
+
+async function rdmaOf(folder: string) {
+  const [current, limit] = await Promise.all([
+    text(join(folder, "rdma.current")),
+    text(join(folder, "rdma.max")),
+  ]);
+  return { current: rdmaValues(current), limit: rdmaValues(limit) };
 }
 
 async function pidsOf(folder: string) {
@@ -38,28 +64,35 @@ async function pidsOf(folder: string) {
   return { current, limit: limit.trim() === "max" ? 0 : numberIn(limit) };
 }
 
+/** Always told, if only as zeros: clients look into it without asking. */
 async function cpuOf(folders: Folders) {
-  const account = folders.get("cpuacct");
-  const control = folders.get("cpu");
-  if (account === undefined && control === undefined) return null;
-  const [total, perCpu, ticks, throttle] = await Promise.all([
-    number(join(account ?? "", "cpuacct.usage")),
-    text(join(account ?? "", "cpuacct.usage_percpu")),
-    keyed(join(account ?? "", "cpuacct.stat")),
-    keyed(join(control ?? "", "cpu.stat")),
+  const [usage, throttling] = await Promise.all([
+    part(folders, "cpuacct", usageOf),
+    part(folders, "cpu", throttlingOf),
+  ]);
+  return { usage: usage ?? {}, throttling: throttling ?? {} };
+}
+
+async function usageOf(folder: string) {
+  const [total, perCpu, ticks] = await Promise.all([
+    number(join(folder, "cpuacct.usage")),
+    text(join(folder, "cpuacct.usage_percpu")),
+    keyed(join(folder, "cpuacct.stat")),
   ]);
   return {
-    usage: {
-      total,
-      kernel: (ticks.get("system") ?? 0) * NS_PER_TICK,
-      user: (ticks.get("user") ?? 0) * NS_PER_TICK,
-      perCpu: perCpu.trim().split(/\s+/).filter(Boolean).map(Number),
-    },
-    throttling: {
-      periods: throttle.get("nr_periods") ?? 0,
-      throttledPeriods: throttle.get("nr_throttled") ?? 0,
-      throttledTime: throttle.get("throttled_time") ?? 0,
-    },
+    total,
+    kernel: (ticks.get("system") ?? 0) * NS_PER_TICK,
+    user: (ticks.get("user") ?? 0) * NS_PER_TICK,
+    perCpu: perCpu.trim().split(/\s+/).filter(Boolean).map(numberIn),
+  };
+}
+
+async function throttlingOf(folder: string) {
+  const stat = await keyed(join(folder, "cpu.stat"));
+  return {
+    periods: stat.get("nr_periods") ?? 0,
+    throttledPeriods: stat.get("nr_throttled") ?? 0,
+    throttledTime: stat.get("throttled_time") ?? 0,
   };
 }
 
@@ -118,16 +151,6 @@ async function entryOf(folder: string, prefix: string) {
     names.map((name) => number(join(folder, `${prefix}.${name}`))),
   );
   return { limit: limit ?? 0, usage: usage ?? 0, max: max ?? 0, failcnt: failcnt ?? 0 };
-}
-
-async function blkioOf(folder: string) {
-  const read = async (name: string) => perOperation(await text(join(folder, name)));
-  const [bytes, serviced] = await Promise.all([
-    read("blkio.throttle.io_service_bytes_recursive"),
-    read("blkio.throttle.io_serviced_recursive"),
-  ]);
-  const entry = ({ major, minor, op, value }: DeviceValue) => ({ major, minor, op, value, device: "" });
-  return { ioServiceBytesRecursive: bytes.map(entry), ioServicedRecursive: serviced.map(entry) };
 }
 
 async function oomOf(folder: string) {

@@ -1,7 +1,8 @@
 /** Figures of a version 2 cgroup. */
 import { join } from "node:path";
 import type { io } from "#protos/metrics";
-import { keyed, number, perDevice, text } from "./cgroup-files.js";
+import { type Counter, keyed, number, perDevice, pressure, rdmaValues, text } from "./cgroup-files.js";
+import { hugePageSizes } from "./huge-pages.js";
 
 type Metrics = io.containerd.cgroups.v2.Metrics.$Properties;
 type MemoryStat = io.containerd.cgroups.v2.MemoryStat.$Properties;
@@ -27,6 +28,8 @@ const MEMORY_LINES = [
   "slab_unreclaimable",
   "pgfault",
   "pgmajfault",
+  "workingset_refault",
+  "workingset_activate",
   "workingset_nodereclaim",
   "workingset_refault_anon",
   "workingset_refault_file",
@@ -43,20 +46,31 @@ const MEMORY_LINES = [
   "thp_collapse_alloc",
 ];
 
+/** Names a file of the cgroup. */
+type At = (name: string) => string;
+
+/** @param folder the container's cgroup; files that it lacks count as zero */
 export async function metricsV2(folder: string): Promise<Metrics> {
-  const at = (name: string) => join(folder, name);
-  const [current, limit, cpu, memory, events, io] = await Promise.all([
-    number(at("pids.current")),
-    number(at("pids.max")),
-    keyed(at("cpu.stat")),
+  const at: At = (name) => join(folder, name);
+  const [pids, cpu, memory, memoryEvents, io, rdma, hugetlb] = await Promise.all([
+    pidsOf(at),
+    cpuOf(at),
     memoryOf(at),
-    keyed(at("memory.events")),
-    text(at("io.stat")),
+    eventsOf(at),
+    ioOf(at),
+    rdmaOf(at),
+    hugetlbOf(at),
   ]);
-  return { pids: { current, limit }, cpu: cpuOf(cpu), memory, memoryEvents: eventsOf(events), io: ioOf(io) };
+  return { pids, cpu, memory, memoryEvents, io, rdma, hugetlb };
 }
 
-function cpuOf(stat: Map<string, number>) {
+async function pidsOf(at: At) {
+  const [current, limit] = await Promise.all([number(at("pids.current")), number(at("pids.max"))]);
+  return { current, limit };
+}
+
+async function cpuOf(at: At) {
+  const [stat, psi] = await Promise.all([keyed(at("cpu.stat")), pressureOf(at, "cpu")]);
   const of = (name: string) => stat.get(name) ?? 0;
   return {
     usageUsec: of("usage_usec"),
@@ -67,21 +81,31 @@ function cpuOf(stat: Map<string, number>) {
     throttledUsec: of("throttled_usec"),
     nrBursts: of("nr_bursts"),
     burstUsec: of("burst_usec"),
+    psi,
   };
 }
 
-async function memoryOf(at: (name: string) => string): Promise<MemoryStat> {
-  const names = ["memory.current", "memory.max", "memory.swap.current", "memory.swap.max", "memory.peak"];
-  const [stat, usage = 0, usageLimit = 0, swapUsage = 0, swapLimit = 0, maxUsage = 0] = await Promise.all([
-    keyed(at("memory.stat")),
-    ...names.map((name) => number(at(name))),
+async function memoryOf(at: At): Promise<MemoryStat> {
+  const stat = await keyed(at("memory.stat"));
+  // Without accounting there is nothing to tell.
+  if (stat.size === 0) return {};
+  const [usage, usageLimit, maxUsage, swapUsage, swapLimit, swapMaxUsage, psi] = await Promise.all([
+    number(at("memory.current")),
+    number(at("memory.max")),
+    number(at("memory.peak")),
+    number(at("memory.swap.current")),
+    number(at("memory.swap.max")),
+    number(at("memory.swap.peak")),
+    pressureOf(at, "memory"),
   ]);
   const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
   const detail = Object.fromEntries(MEMORY_LINES.map((name) => [camel(name), stat.get(name) ?? 0]));
-  return { ...detail, usage, usageLimit, swapUsage, swapLimit, maxUsage };
+  return { ...detail, usage, usageLimit, maxUsage, swapUsage, swapLimit, swapMaxUsage, psi };
 }
 
-function eventsOf(events: Map<string, number>) {
+async function eventsOf(at: At) {
+  const events = await keyed(at("memory.events"));
+  if (events.size === 0) return null;
   const of = (name: string) => events.get(name) ?? 0;
   return {
     low: of("low"),
@@ -93,8 +117,9 @@ function eventsOf(events: Map<string, number>) {
   };
 }
 
-function ioOf(content: string) {
-  const usage = perDevice(content).map(({ major, minor, values }) => ({
+async function ioOf(at: At) {
+  const [stat, psi] = await Promise.all([text(at("io.stat")), pressureOf(at, "io")]);
+  const usage = perDevice(stat).map(({ major, minor, values }) => ({
     major,
     minor,
     rbytes: values.get("rbytes") ?? 0,
@@ -102,5 +127,30 @@ function ioOf(content: string) {
     rios: values.get("rios") ?? 0,
     wios: values.get("wios") ?? 0,
   }));
-  return { usage };
+  return { usage, psi };
+}
+
+async function rdmaOf(at: At) {
+  const [current, limit] = await Promise.all([text(at("rdma.current")), text(at("rdma.max"))]);
+  return { current: rdmaValues(current), limit: rdmaValues(limit) };
+}
+
+/** One for each size that the machine has, also where nothing accounts for it. */
+async function hugetlbOf(at: At) {
+  return Promise.all((await hugePageSizes()).map((size) => hugetlbOfSize(at, size)));
+}
+
+async function hugetlbOfSize(at: At, pagesize: string) {
+  const file = (name: string) => at(`hugetlb.${pagesize}.${name}`);
+  const [current, max, events] = await Promise.all([
+    number(file("current")),
+    number(file("max")),
+    keyed(file("events")),
+  ]);
+  const failcnt: Counter = events.get("max") ?? 0;
+  return { current, max, pagesize, failcnt };
+}
+
+async function pressureOf(at: At, resource: string) {
+  return pressure(await text(at(`${resource}.pressure`)));
 }

@@ -4,11 +4,11 @@ import { DEFAULT_OPTIONS, type RuntimeOptions } from "../bundle/options.js";
 import type { CheckpointRequest } from "../container/checkpoint.js";
 import { ShimError } from "../errors.js";
 import { type Any, bytesOf, typeNameOf } from "../wire.js";
+import { decoded, RUNC_OPTIONS, runtimeOptions } from "./runtime-options.js";
 
-const { Options, CheckpointOptions } = containerd.runc.v1;
+const { CheckpointOptions } = containerd.runc.v1;
 const { IncomingOptions } = pclive.shim.v1;
 
-const RUNC_OPTIONS = "containerd.runc.v1.Options";
 const CHECKPOINT_OPTIONS = "containerd.runc.v1.CheckpointOptions";
 
 export interface TaskOptions {
@@ -22,10 +22,10 @@ export interface TaskOptions {
  * @throws ShimError for options that cannot be decoded, INVALID_ARGUMENT for a migration without an id
  */
 export function taskOptions(any: Any | null | undefined): TaskOptions {
-  if (!any?.type_url || typeNameOf(any) !== RUNC_OPTIONS)
-    return { runtime: DEFAULT_OPTIONS, migration: undefined };
+  if (!any?.type_url) return { runtime: DEFAULT_OPTIONS, migration: undefined };
   const runtime = runtimeOptions(any);
-  const { migration } = decode(RUNC_OPTIONS, () => IncomingOptions.decode(bytesOf(any)));
+  if (typeNameOf(any) !== RUNC_OPTIONS) return { runtime, migration: undefined };
+  const { migration } = decoded(RUNC_OPTIONS, () => IncomingOptions.decode(bytesOf(any)));
   if (migration === "") return { runtime, migration: undefined };
   if (!/^[0-9a-f]{32}$/.test(migration)) {
     throw new ShimError(
@@ -37,29 +37,13 @@ export function taskOptions(any: Any | null | undefined): TaskOptions {
   return { runtime, migration };
 }
 
-function runtimeOptions(any: Any): RuntimeOptions {
-  const options = decode(RUNC_OPTIONS, () => Options.decode(bytesOf(any)));
-  return {
-    binaryName: options.binaryName,
-    root: options.root,
-    systemdCgroup: options.systemdCgroup,
-    noPivotRoot: options.noPivotRoot,
-    noNewKeyring: options.noNewKeyring,
-    shimCgroup: options.shimCgroup,
-    ioUid: options.ioUid,
-    ioGid: options.ioGid,
-    criuImagePath: options.criuImagePath,
-    criuWorkPath: options.criuWorkPath,
-  };
-}
-
 /** Without options: the task goes on, as the runc shim has it. */
 export function checkpointRequest(path: string, any: Any | null | undefined): CheckpointRequest {
   const known = any?.type_url ? typeNameOf(any) : CHECKPOINT_OPTIONS;
   if (known !== CHECKPOINT_OPTIONS) {
     throw new ShimError("UNKNOWN", `checkpoint options of type ${known} are not supported`);
   }
-  const options = decode(known, () => CheckpointOptions.decode(any ? bytesOf(any) : new Uint8Array()));
+  const options = decoded(known, () => CheckpointOptions.decode(any ? bytesOf(any) : new Uint8Array()));
   return {
     path,
     workPath: options.workPath,
@@ -78,12 +62,4 @@ export function jsonOf(any: Any | null | undefined, what: string): string {
   if (!any?.value?.length)
     throw new ShimError("INVALID_ARGUMENT", `no ${what} in the request`, "send it as JSON");
   return Buffer.from(any.value).toString("utf8");
-}
-
-function decode<T>(what: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw new ShimError("UNKNOWN", `${what} cannot be decoded`, "use a released containerd", cause);
-  }
 }

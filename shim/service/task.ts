@@ -7,7 +7,6 @@ import type { ShimEnv } from "../container/env.js";
 import { addExec } from "../container/exec.js";
 import { deleteProcess, killProcess, startProcess } from "../container/lifecycle.js";
 import type { Exit } from "../container/migratable.js";
-import { notFound } from "../errors.js";
 import { anyOf, timestampOf } from "../wire.js";
 import type { Registry } from "./registry.js";
 import { checkpointRequest, jsonOf, taskOptions } from "./requests.js";
@@ -90,11 +89,9 @@ export function taskMethods(context: TaskServiceContext): Methods {
       return {};
     }),
     Stats: method(api.StatsRequest, api.StatsResponse, async (request) => {
-      const { pid, state } = on(request).init;
-      if (pid === 0 || state.kind === "stopped") throw notFound("cgroup does not exist: not found");
       // Loaded when asked for: the messages of all counters are the largest part of the shim's code.
       const { statsOf } = await import("../container/stats.js");
-      return { stats: await statsOf(pid) };
+      return { stats: await statsOf(await on(request).cgroups) };
     }),
     Connect: method(api.ConnectRequest, api.ConnectResponse, async (request) => ({
       shimPid: process.pid,

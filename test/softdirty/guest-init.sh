@@ -65,8 +65,11 @@ timeout 60 sh -c 'until ctr version; do sleep 0.3; done' >/dev/null 2>&1
 daemon pclived pclived --config /etc/pclive/config.json
 timeout 60 sh -c 'until [ -S /run/pclive/pclived.sock ]; do sleep 0.3; done'
 for image in /repo/build/images/*.tar; do
+	[[ -e $image ]] || continue
 	ctr image import "$image" || echo "import of $image failed"
 done
 echo ready >/run/lab/ready
 echo "guest $host is ready"
+# What runs already stays where it is; systemd takes over from here.
+[[ -z $(word systemd) ]] || exec /lib/systemd/systemd --unit=basic.target
 exec tini -s -- sleep infinity

@@ -22,6 +22,12 @@ export interface SeenEvent {
   readonly bytes: Uint8Array;
 }
 
+/** What `start` prints: an address, or more about it as JSON. */
+function parseAnswer(answer: string): { address: string; version: number } {
+  if (!answer.startsWith("{")) return { address: answer, version: 2 };
+  return JSON.parse(answer) as { address: string; version: number };
+}
+
 /** One shim at a time, several containers one after the other. */
 export class ShimBench {
   readonly folder = mkdtempSync(join(tmpdir(), "pclive-shim-"));
@@ -30,7 +36,13 @@ export class ShimBench {
   #server = new Server();
   readonly #clients: Client[] = [];
   readonly #started: { id: string; bundle: string; shim: number }[] = [];
+  readonly #shim: string;
   #count = 0;
+
+  /** @param shim another one than ours, to compare with */
+  constructor(shim: string = SHIM) {
+    this.#shim = shim;
+  }
 
   async open(): Promise<void> {
     makeRootfs(join(this.folder, "rootfs"));
@@ -101,11 +113,15 @@ export class ShimBench {
       "-publish-binary",
       "/bin/false",
     ];
-    const { stdout, stderr, status } = spawnSync(SHIM, [...args, "-id", id, "-bundle", bundle, action], {
-      cwd: bundle,
-      timeout: 20_000,
-      env: { ...process.env, TTRPC_ADDRESS: join(this.folder, "events.sock") },
-    });
+    const { stdout, stderr, status } = spawnSync(
+      this.#shim,
+      [...args, "-id", id, "-bundle", bundle, action],
+      {
+        cwd: bundle,
+        timeout: 20_000,
+        env: { ...process.env, TTRPC_ADDRESS: join(this.folder, "events.sock") },
+      },
+    );
     return { stdout, stderr: stderr.toString(), status };
   }
 
@@ -113,10 +129,10 @@ export class ShimBench {
   async start(id: string, bundle: string): Promise<{ task: Task; address: string; client: Client }> {
     const { stdout, stderr, status } = this.run("start", id, bundle);
     if (status !== 0) throw new Error(`start failed: ${stderr}`);
-    const address = stdout.toString().trim();
+    const { address, version } = parseAnswer(stdout.toString().trim());
     const client = await Client.connect(address.replace("unix://", ""));
     this.#clients.push(client);
-    const task = client.service("containerd.task.v2.Task", TASK_METHODS);
+    const task = client.service(`containerd.task.v${version}.Task`, TASK_METHODS);
     this.#started.push({ id, bundle, shim: (await task.Connect({ id })).shimPid });
     return { task, address, client };
   }

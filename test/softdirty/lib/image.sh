@@ -2,8 +2,8 @@
 # The guests' disks. The system (Debian trixie with its kernel) is made once and cached; what is PCLive's is a
 # second, small disk, made for every run and shared read-only by both guests.
 
-# The kernel that we are here for, and the door through which commands come.
-HOST_PACKAGES+=(linux-image-cloud-amd64 openssh-server)
+# The kernel that we are here for, the door through which commands come, and another process 1 for who asks.
+HOST_PACKAGES+=(linux-image-cloud-amd64 openssh-server systemd dbus)
 
 system_root() { rootfs_path; }
 
@@ -44,13 +44,22 @@ make_payload() {
 	mkdir -p "$stage/build/images" "$stage/build/test" "$stage/lib"
 	cp -r "$BUILD/dist" "$stage/build/dist"
 	cp -r "$ROOT/install" "$stage/install"
-	cp -L "$BUILD/images/redis.tar" "$BUILD/images/churn.tar" "$stage/build/images/"
-	stage_oracle "$stage/build/test"
+	stage_tests "$stage/build"
 	cp -L "$(readlink -f "$(command -v node)")" "$stage/node"
 	cp -r "$STATE/hosts" "$stage/hosts"
 	stage_libraries "$stage/lib"
 	make_disk "$stage" "$1" $(($(du -sm "$stage" | cut -f1) * 5 / 4 + 32))
 	rm -rf --one-file-system "$stage"
+}
+
+# stage_tests FOLDER: what the tests of this set of guests run in them
+stage_tests() {
+	if [[ $NAME == softdirty ]]; then
+		cp -L "$BUILD/images/redis.tar" "$BUILD/images/churn.tar" "$1/images/"
+		stage_oracle "$1/test"
+	else
+		"$ROOT/test/kernel/bundle.sh" "$1/test/probe.mjs"
+	fi
 }
 
 # stage_oracle FOLDER: the test of the engine's source side, which compares every page

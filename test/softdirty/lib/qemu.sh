@@ -23,7 +23,7 @@ guest_start() {
 	TMPDIR=$STATE ip netns exec "$switch" setsid --fork qemu-system-x86_64 -name "pclive-$NAME-$host" \
 		-accel tcg -cpu max,-cx16 -smp 1 -m "${GUEST_MB:-1536}" -nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$(kernel_file vmlinuz)" -initrd "$(kernel_file initrd.img)" \
-		-append "console=ttyS0 root=/dev/vda ro init=/sbin/guest-init net.ifnames=0 panic=-1 quiet loglevel=4 mitigations=off pclive.host=$host pclive.address=$(host_address "$host")" \
+		-append "console=ttyS0 root=/dev/vda ro init=/sbin/guest-init net.ifnames=0 panic=-1 quiet loglevel=4 mitigations=off pclive.host=$host pclive.address=$(host_address "$host")${GUEST_SYSTEMD:+ pclive.systemd=1}" \
 		-drive "file=$(system_disk),format=raw,if=virtio,snapshot=on" \
 		-drive "file=$STATE/payload.ext4,format=raw,if=virtio,readonly=on" \
 		-netdev "tap,id=net,ifname=$tap,script=no,downscript=no" \

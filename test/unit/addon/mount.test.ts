@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseMountOptions, unmountAll } from "#addon";
+import { pathInRoot } from "../../../native/addon/root-path.js";
 
 const run = promisify(execFile);
 
@@ -21,7 +22,7 @@ describe("addon: mounts", () => {
       import { execFileSync } from "node:child_process";
       import * as fs from "node:fs";
       import assert from "node:assert/strict";
-      import { mount, mountAll, mountPointsBelow, unmount, unmountAll } from ${JSON.stringify(import.meta.resolve("#addon"))};
+      import { mount, mountPointsBelow, unmount, unmountAll } from ${JSON.stringify(import.meta.resolve("#addon"))};
       const dir = ${JSON.stringify(folder)};
       const mk = (name) => { fs.mkdirSync(dir + "/" + name, { recursive: true }); return dir + "/" + name; };
       ${code}`;
@@ -35,7 +36,22 @@ describe("addon: mounts", () => {
       flags: 2,
       data: "size=1m,mode=755",
     });
-    assert.throws(() => parseMountOptions(["loop"]), /option 'loop' is not supported/);
+    assert.deepEqual(parseMountOptions(["loop", "ro", "direct-io", "discard"]), {
+      flags: 1,
+      data: "discard",
+      loop: { direct: true },
+    });
+    assert.deepEqual(parseMountOptions(["uidmap=0:1000:10", "gidmap=0:1000:10,10:5000:1", "loop=x"]), {
+      flags: 0,
+      data: "loop=x",
+      idMapping: { uid: "0:1000:10", gid: "0:1000:10,10:5000:1" },
+    });
+    assert.throws(() => parseMountOptions(["uidmap=0:1:2"]), /only go together/);
+    for (const wrong of ["", "0:1", "0:1:2:3", "0:1:4294967296", "-1:0:1", "0 0 1", "0:0:1,"]) {
+      const options = [`uidmap=${wrong}`, "gidmap=0:0:1"];
+      assert.throws(() => parseMountOptions(options), /not of the form CONTAINER:HOST:SIZE/, wrong);
+    }
+    assert.throws(() => parseMountOptions(["X-containerd.mkdir.path=/x"]), /is not supported/);
     assert.throws(() => parseMountOptions(["a\0b"]), /zero byte/);
   });
 
@@ -46,7 +62,7 @@ describe("addon: mounts", () => {
       const options = ["index=off", "workdir=" + work, "upperdir=" + upper, "lowerdir=" + lower];
       mount({ type: "tmpfs", source: "tmpfs", options: ["size=1m", "nosuid"] }, dir + "/work");
       unmount(dir + "/work");
-      mountAll([{ type: "overlay", source: "overlay", options }], root);
+      mount({ type: "overlay", source: "overlay", options }, root);
       assert.equal(fs.readFileSync(root + "/f", "utf8"), "from below");
       fs.writeFileSync(root + "/g", "new");
       assert.equal(fs.readFileSync(upper + "/g", "utf8"), "new");
@@ -85,14 +101,96 @@ describe("addon: mounts", () => {
       assert.equal(process.cwd(), ${JSON.stringify(process.cwd())});`);
   });
 
-  it("undoes what it mounted when a later mount fails, and stays inside of the root", async () => {
+  it("stays inside of the root, whatever links are there", async () => {
     await inNamespace(`
       const root = mk("rootfs");
+      mk("rootfs/etc/sub");
       fs.symlinkSync("/etc", root + "/out");
+      fs.symlinkSync("../../../etc", root + "/up");
       const tmpfs = { type: "tmpfs", source: "tmpfs", options: [] };
-      assert.throws(() => mount({ ...tmpfs, target: "out" }, root), /outside of/);
-      assert.throws(() => mount({ ...tmpfs, target: "../" }, root), /outside of/);
-      assert.throws(() => mountAll([tmpfs, { type: "nosuchfs", source: "x", options: [] }], root), { code: "ENODEV", syscall: "mount" });
+      mount({ ...tmpfs, target: "out/sub" }, root);
+      mount({ ...tmpfs, target: "/up" }, root);
+      assert.deepEqual(mountPointsBelow(root), [root + "/etc/sub", root + "/etc"]);
+      assert.throws(() => mount({ ...tmpfs, target: "none" }, root), { code: "ENOENT" });
+      assert.throws(() => mount({ type: "nosuchfs", source: "x" }, root), { code: "ENODEV", syscall: "mount" });
+      unmountAll(root);
+      assert.deepEqual(mountPointsBelow(root), []);`);
+  });
+
+  it("resolves names as if the root were /", () => {
+    mkdirSync(join(folder, "a/b"), { recursive: true });
+    symlinkSync("/a", join(folder, "absolute"));
+    symlinkSync("../../..", join(folder, "a/b/up"));
+    symlinkSync("loop", join(folder, "loop"));
+    const inside = (path: string) => pathInRoot(folder, path).slice(folder.length);
+    assert.deepEqual(["", "/", "..", "a/b", "absolute/b", "a/b/up/a", "a/../../x", "./a//b/"].map(inside), [
+      "",
+      "",
+      "",
+      "/a/b",
+      "/a/b",
+      "/a",
+      "/x",
+      "/a/b",
+    ]);
+    assert.throws(() => inside("loop"), /too many symbolic links/);
+  });
+
+  it("mounts an image file by a loop device, which goes with the mount", async function () {
+    if (!existsSync("/dev/loop-control")) this.skip();
+    await inNamespace(`
+      const [root, tree] = ["rootfs", "tree"].map(mk);
+      fs.writeFileSync(tree + "/f", "in the image");
+      const image = dir + "/image.ext4";
+      execFileSync("mkfs.ext4", ["-q", "-F", "-d", tree, image, "4m"]);
+      const holders = () => execFileSync("losetup", ["--list", "--noheadings", "--output", "NAME", "--associated", image], { encoding: "utf8" }).trim();
+      mount({ type: "ext4", source: image, options: ["loop", "ro"] }, root);
+      assert.equal(fs.readFileSync(root + "/f", "utf8"), "in the image");
+      assert.throws(() => fs.writeFileSync(root + "/g", ""), { code: "EROFS" });
+      assert.match(holders(), /^\\/dev\\/loop\\d+$/);
+      assert.equal(unmountAll(root, { lazy: false }), true);
+      assert.equal(holders(), "");
+      fs.writeFileSync(dir + "/empty", "");
+      assert.throws(() => mount({ type: "ext4", source: dir + "/empty", options: ["loop"] }, root), { syscall: "mount" });
+      assert.throws(() => mount({ type: "ext4", source: dir + "/none", options: ["loop"] }, root), { code: "ENOENT", syscall: "open" });`);
+  });
+
+  it("shifts the owners of binds and of overlays' layers", async () => {
+    await inNamespace(`
+      const top = mk("top");
+      mount({ type: "tmpfs", source: "tmpfs", options: ["size=8m"] }, top);
+      const shift = ["uidmap=0:1000:100,100:5000:10", "gidmap=0:2000:65536"];
+      const layers = [];
+      for (let i = 0; i < 60; i += 1) {
+        const layer = mk("top/a-name-that-makes-the-list-of-layers-longer-than-one-page-of-memory/snapshots/" + i + "/fs");
+        fs.writeFileSync(layer + "/" + i, "");
+        fs.chownSync(layer + "/" + i, i, i);
+        layers.push(layer);
+      }
+      const owner = (path) => { const { uid, gid } = fs.statSync(path); return [uid, gid]; };
+      const [bind, overlay] = ["bind", "top/rootfs"].map(mk);
+      mount({ type: "bind", source: layers[7], options: ["rbind", "rw", ...shift] }, bind);
+      assert.deepEqual(owner(bind + "/7"), [1007, 2007]);
+      const options = ["upperdir=" + mk("top/u"), "workdir=" + mk("top/w"), "lowerdir=" + layers.join(":"), ...shift];
+      mount({ type: "overlay", source: "overlay", options }, overlay);
+      assert.deepEqual(owner(overlay + "/0"), [1000, 2000]);
+      assert.deepEqual(owner(overlay + "/59"), [1059, 2059]);
+      assert.deepEqual(fs.readdirSync(top).sort().filter((name) => name.startsWith("idmapped")), []);
+      assert.equal(mountPointsBelow(top).length, 2);
+      assert.throws(() => mount({ type: "overlay", source: "overlay", options: ["lowerdir=/usr:/etc", ...shift] }, overlay), /no folder in common/);
+      unmountAll(dir);
+      assert.deepEqual(mountPointsBelow(dir), []);`);
+  });
+
+  it("leaves what is in use, unless it may be lazy", async () => {
+    await inNamespace(`
+      const root = mk("rootfs");
+      mount({ type: "tmpfs", source: "tmpfs" }, root);
+      const open = fs.openSync(root + "/f", "w");
+      assert.equal(unmountAll(root, { lazy: false }), false);
+      assert.equal(mountPointsBelow(root).length, 1);
+      fs.closeSync(open);
+      assert.equal(unmountAll(root, { lazy: false }), true);
       assert.deepEqual(mountPointsBelow(root), []);`);
   });
 

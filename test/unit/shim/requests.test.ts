@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { containerd, google, pclive } from "#protos/shim";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerd, google, pclive, runtimeoptions } from "#protos/shim";
 import { DEFAULT_OPTIONS, optionsFromJson, optionsToJson } from "../../../shim/bundle/options.js";
 import { parseBootstrap } from "../../../shim/cli/bootstrap.js";
 import { parseFlags } from "../../../shim/cli/flags.js";
@@ -43,6 +46,26 @@ describe("task options", () => {
 
   it("are refused when damaged", () => {
     assert.throws(() => taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), ShimError);
+  });
+
+  it("may be TOML, for clients that know the runtime only by name", () => {
+    const named = (message: runtimeoptions.v1.Options.$Properties) =>
+      taskOptions(anyOf("runtimeoptions.v1.Options", runtimeoptions.v1.Options, message)).runtime;
+    const body = (text: string) => named({ configBody: Buffer.from(text) });
+    const wanted = { ...DEFAULT_OPTIONS, systemdCgroup: true, binaryName: "/opt/runc", ioUid: 7 };
+    const text =
+      "# ours\nBinaryName = '/opt/runc'\nIoUid = 7\nsystemd_cgroup = true\nCriuPath = \"\"\n[more]\nx = 1\n";
+    assert.deepEqual(body(text), wanted);
+    assert.deepEqual(body(""), DEFAULT_OPTIONS);
+    const folder = mkdtempSync(join(tmpdir(), "options-"));
+    writeFileSync(join(folder, "o.toml"), text);
+    assert.deepEqual(named({ configPath: join(folder, "o.toml"), configBody: Buffer.from("x") }), wanted);
+    rmSync(folder, { recursive: true });
+    assert.throws(() => named({ configPath: join(folder, "o.toml") }), /o\.toml cannot be read: ENOENT/);
+    assert.throws(() => named({ configPath: "o.toml" }), /not absolute/);
+    for (const wrong of ["SystemdCgroup = 1", "IoUid = -1", "IoGid = 1.5", "Root = true", "=", "a = [[["]) {
+      assert.throws(() => body(wrong), invalid, wrong);
+    }
   });
 
   it("survive options.json", () => {

@@ -1,0 +1,39 @@
+/** Holds two results beside each other, leaf by leaf. */
+
+type Leaf = string | number | boolean | null;
+
+/** Limits and names: equal to the last digit. Everything else counts something that goes on moving. */
+const FIXED = /(limit|Limit|pagesize|device|major|minor|op|type|deleted|oomKillDisable|underOom|#)$/;
+/** A counter that is small may be zero at one moment and not at another. */
+const SMALL = 64 << 20;
+/** How far two counters of the same work may be apart. */
+const FACTOR = 20;
+
+/** @returns a line for each difference that is no chance */
+export function differences(stock: unknown, ours: unknown): string[] {
+  const [left, right] = [leaves(stock), leaves(ours)];
+  const paths = new Set([...left.keys(), ...right.keys()]);
+  return [...paths].flatMap((path) => {
+    const [theirs, mine] = [left.get(path), right.get(path)];
+    return alike(path, theirs, mine) ? [] : [`${path}: stock ${theirs}, ours ${mine}`];
+  });
+}
+
+function alike(path: string, theirs: Leaf | undefined, mine: Leaf | undefined): boolean {
+  if (theirs === mine) return true;
+  if (FIXED.test(path)) return false;
+  const [one, two] = [theirs ?? 0, mine ?? 0];
+  if (typeof one !== "number" || typeof two !== "number") return false;
+  const [less, more] = one < two ? [one, two] : [two, one];
+  return more <= SMALL || more <= less * FACTOR;
+}
+
+/** The leaves of plain JSON by their paths; a list also by its length. */
+function leaves(value: unknown, path = ""): Map<string, Leaf> {
+  if (typeof value !== "object" || value === null) return new Map([[path, value as Leaf]]);
+  const length: [string, Leaf][] = Array.isArray(value) ? [[`${path}#`, value.length]] : [];
+  const below = Object.entries(value).flatMap(([name, field]) => [...leaves(field, `${path}/${name}`)]);
+  // A part that is there but empty is not the same as one that is missing.
+  const here: [string, Leaf][] = Object.keys(value).length === 0 ? [[`${path}/#`, 0]] : [];
+  return new Map([...length, ...here, ...below]);
+}
