@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run test suites: run.sh all | SUITE… (lint unit integration native model conformance robustness e2e). The output of each goes to
+# Run test suites: run.sh all | SUITE… (lint unit integration native model conformance robustness clients e2e). The output of each goes to
 # build/test/SUITE.log; the last line is "N passed, N failed" over all of them. A suite that dies, hangs or
 # has nothing to run although its sources are there counts as a failure. Skipped tests are failures too.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 logs=$root/build/test
-all=(lint unit integration native model conformance robustness e2e)
-declare -A limit=([lint]=300 [unit]=600 [integration]=600 [native]=900 [model]=900 [conformance]=900 [robustness]=600 [e2e]=1800)
+all=(lint unit integration native model conformance robustness clients e2e)
+declare -A limit=([lint]=300 [unit]=600 [integration]=600 [native]=900 [model]=900 [conformance]=900 [robustness]=600 [clients]=2400 [e2e]=1800)
 passed=0
 failed=0
 
@@ -50,6 +50,8 @@ suite_native() {
 suite_model() { script_suite test/model/run.sh; }
 suite_conformance() { script_suite test/conformance/run.sh; }
 suite_robustness() { test/robustness/run.sh quick; }
+# One generation, and no client that must be built: `make test-clients` has them all.
+suite_clients() { FILES="ctr ctr-io containerd-restart docker" LIMIT=600 test/clients/run.sh bookworm; }
 suite_e2e() { LAB_NAME=e2e mocha_suite e2e 300000; }
 
 # count LOG: "PASSED FAILED", from the lines that mocha and our scripts end with
