@@ -70,8 +70,10 @@ export class EventService {
     );
   }
 
-  describe(record: Record): string[] {
-    return this.seen.map(({ topic, message, fault }) => {
+  /** @param without topics that are passed over */
+  describe(record: Record, without: readonly string[] = []): string[] {
+    const told = this.seen.filter(({ topic }) => !without.includes(topic));
+    return told.map(({ topic, message, fault }) => {
       const what = `${topic.replace("/tasks/", "")} ${record.describe(message)}`;
       return fault === "" ? what : `${what} (${fault})`;
     });
