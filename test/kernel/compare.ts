@@ -4,6 +4,8 @@ type Leaf = string | number | boolean | null;
 
 /** Limits and names: equal to the last digit. Everything else counts something that goes on moving. */
 const FIXED = /(limit|Limit|pagesize|device|major|minor|op|type|deleted|oomKillDisable|underOom|#)$/;
+/** On which processor something ran is chance. */
+const CHANCE = /\/perCpu\/\d+$/;
 /** A counter that is small may be zero at one moment and not at another. */
 const SMALL = 64 << 20;
 /** How far two counters of the same work may be apart. */
@@ -20,7 +22,7 @@ export function differences(stock: unknown, ours: unknown): string[] {
 }
 
 function alike(path: string, theirs: Leaf | undefined, mine: Leaf | undefined): boolean {
-  if (theirs === mine) return true;
+  if (theirs === mine || CHANCE.test(path)) return true;
   if (FIXED.test(path)) return false;
   const [one, two] = [theirs ?? 0, mine ?? 0];
   if (typeof one !== "number" || typeof two !== "number") return false;
