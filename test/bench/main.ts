@@ -4,6 +4,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { downtime } from "./downtime.js";
 import { FULL, type Plan, QUICK, STRATEGIES, type Strategy, WORKLOADS, type Workload } from "./plan.js";
+import { shimBench } from "./shim.js";
 
 function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
   return (text) =>
@@ -69,5 +70,13 @@ program
       svg: flags.svg,
       rate: flags.rate,
     });
+  });
+program
+  .command("shim")
+  .description("time of a short container and memory of the shims, beside the stock shim")
+  .option("--json <file>", "where the figures go", "build/bench/shim.json")
+  .option("--pairs <n>", "pairs of runs", one, 30)
+  .action(async (flags: { json: string; pairs: number }) => {
+    process.exitCode = await shimBench(flags);
   });
 await program.parseAsync(process.argv);
