@@ -70,7 +70,7 @@ make_cache() {
 	: >"$work/shim.cache"
 	compile
 	link "$work/trial"
-	timeout 60 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work/shim.cache.new"
+	timeout 180 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work/shim.cache.new"
 	mv "$work/shim.cache.new" "$work/shim.cache"
 }
 

@@ -1,5 +1,5 @@
 /** The long-lived part of the shim: serves containerd until the last container is gone. */
-import { getuid } from "node:process";
+import { getgid, getuid } from "node:process";
 import { getPeerCred, reap, setSubreaper } from "#addon";
 import { Server, type TtrpcError } from "#ttrpc";
 import type { Flags } from "./cli/flags.js";
@@ -93,8 +93,9 @@ function deliverer(flags: Flags) {
 }
 
 function mustBeOurUser(fd: number): void {
-  const { uid } = getPeerCred(fd);
-  if (uid !== getuid?.()) throw new Error(`user ${uid} may not talk to this shim`);
+  const { uid, gid } = getPeerCred(fd);
+  if (uid !== getuid?.() || gid !== getgid?.())
+    throw new Error(`user ${uid}:${gid} may not talk to this shim`);
 }
 
 function logFailure(log: Log, error: TtrpcError, method: string): void {

@@ -9,7 +9,7 @@ import { containerd, google } from "#protos/shim";
 import { Client, Server, unary } from "#ttrpc";
 
 const [shim, cache] = process.argv.slice(2);
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const BOOTSTRAP = `
   const a = { exports: {} };
   process.dlopen(a, process.argv[1]);
@@ -111,19 +111,22 @@ async function live(task) {
   await task.Shutdown({ id, now: true });
 }
 
+let server;
 const timer = setTimeout(() => {
   console.error(`trial: no end after ${LIMIT_MS} ms`);
+  server?.child.kill("SIGKILL");
   process.exit(1);
 }, LIMIT_MS);
 try {
   makeBundle();
   await serveEvents();
-  const server = startShim();
+  server = startShim();
   const client = await Client.connect((await server.address).replace("unix://", ""), { connectTimeoutMs: 5000 });
   await live(client.service("containerd.task.v2.Task", METHODS));
   await server.ended;
   if (readFileSync(cache).length === 0) throw new Error("trial: the code cache is empty");
 } finally {
+  server?.child.kill("SIGKILL");
   clearTimeout(timer);
   rmSync(folder, { recursive: true, force: true });
 }
