@@ -1,8 +1,9 @@
 /** Makes a container of a Create request; whatever fails is undone before the error is told. */
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
-import { notFound } from "../errors.js";
+import { messageOf, notFound, ShimError } from "../errors.js";
 import * as events from "../events/events.js";
 import { openMigratedIo, openProcessIo } from "../io/open.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
@@ -53,12 +54,13 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
   }
 }
 
-/** What cannot be read is no concern of ours: runC reads it too and tells what is wrong. */
+/** One that is missing is for runC to tell, which reads it too; a fifo there would hold runC up, so not that one. */
 function specOf(bundle: string): OciSpec {
+  if (!existsSync(join(bundle, "config.json"))) return {};
   try {
     return readSpec(bundle);
-  } catch {
-    return {};
+  } catch (error) {
+    throw new ShimError("UNKNOWN", messageOf(error), "create the container again", error);
   }
 }
 
