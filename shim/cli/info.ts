@@ -30,7 +30,7 @@ export async function info(): Promise<Uint8Array> {
 async function features(
   options: google.protobuf.Any.$Properties | null,
 ): Promise<google.protobuf.Any.$Properties | null> {
-  const { binaryName } = options ? taskOptions(options).runtime : DEFAULT_OPTIONS;
+  const { binaryName } = options ? (await taskOptions(options)).runtime : DEFAULT_OPTIONS;
   const runc = new Runc({ binary: binaryName, root: "/run/containerd/runc", log: "/dev/null" });
   // Older runC knows no such command: then there is nothing to tell.
   const value = await runc.features().catch(() => undefined);

@@ -21,9 +21,9 @@ export interface TaskOptions {
  * Options of another type are those of another runtime: none for us, as the runc shim has it.
  * @throws ShimError for options that cannot be decoded, INVALID_ARGUMENT for a migration without an id
  */
-export function taskOptions(any: Any | null | undefined): TaskOptions {
+export async function taskOptions(any: Any | null | undefined): Promise<TaskOptions> {
   if (!any?.type_url) return { runtime: DEFAULT_OPTIONS, migration: undefined };
-  const runtime = runtimeOptions(any);
+  const runtime = await runtimeOptions(any);
   if (typeNameOf(any) !== RUNC_OPTIONS) return { runtime, migration: undefined };
   const { migration } = decoded(RUNC_OPTIONS, () => IncomingOptions.decode(bytesOf(any)));
   if (migration === "") return { runtime, migration: undefined };

@@ -2,7 +2,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { containerd, runtimeoptions } from "#protos/shim";
 import { DEFAULT_OPTIONS, type RuntimeOptions } from "../bundle/options.js";
-import { optionsFromToml } from "../bundle/options-toml.js";
 import { messageOf, ShimError } from "../errors.js";
 import { type Any, bytesOf, typeNameOf } from "../wire.js";
 
@@ -16,7 +15,7 @@ const MAX_CONFIG = 1024 * 1024;
  * Options of another type are those of another runtime: none for us, as the runc shim has it.
  * @throws ShimError for options that cannot be decoded
  */
-export function runtimeOptions(any: Any): RuntimeOptions {
+export async function runtimeOptions(any: Any): Promise<RuntimeOptions> {
   const name = typeNameOf(any);
   if (name === RUNC_OPTIONS) return ofRunc(any);
   return NAMED_OPTIONS.includes(name) ? ofNamed(any) : DEFAULT_OPTIONS;
@@ -28,7 +27,9 @@ function ofRunc(any: Any): RuntimeOptions {
   return Object.fromEntries(names.map((name) => [name, options[name]])) as unknown as RuntimeOptions;
 }
 
-function ofNamed(any: Any): RuntimeOptions {
+async function ofNamed(any: Any): Promise<RuntimeOptions> {
+  // Only some clients send TOML: its parser is not loaded for the others.
+  const { optionsFromToml } = await import("../bundle/options-toml.js");
   const options = decoded("runtimeoptions.v1.Options", () => runtimeoptions.v1.Options.decode(bytesOf(any)));
   const { configPath, configBody } = options;
   if (configPath !== "") return optionsFromToml(fileText(configPath), configPath);

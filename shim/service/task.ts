@@ -28,7 +28,7 @@ export function taskMethods(context: TaskServiceContext): Methods {
   const on = (request: { id: string }): Container => containers.get(request.id);
   return {
     Create: method(api.CreateTaskRequest, api.CreateTaskResponse, async (request) => {
-      const { runtime, migration } = taskOptions(request.options);
+      const { runtime, migration } = await taskOptions(request.options);
       const { id, bundle, rootfs, stdin, stdout, stderr, terminal, checkpoint } = request;
       const stdio = { stdin, stdout, stderr, terminal };
       const make = () =>

@@ -31,7 +31,7 @@ export const bootstrap: Target = {
   ],
   mutate: (random, input) => mutateProtobuf(random, input),
   covers: ["/shim/", "/protobufjs/", "/build/protos/"],
-  run(input) {
+  async run(input) {
     const { shimCgroup, debug, socketDir } = parseBootstrap(input, FLAGS);
     assert.deepEqual(
       [typeof shimCgroup, typeof debug, typeof (socketDir ?? "")],
@@ -41,7 +41,7 @@ export const bootstrap: Target = {
     if (any === undefined) return;
     for (const read of [() => taskOptions(any), () => checkpointRequest("/p", any)]) {
       try {
-        read();
+        await read();
       } catch (error) {
         if (!(error instanceof ShimError)) throw error;
       }

@@ -11,8 +11,10 @@ const { Any, Empty } = google.protobuf;
 export const SERVICE = "containerd.task.v2.Task";
 
 export const METHODS: Methods = {
-  Create: unary(api.CreateTaskRequest, api.CreateTaskResponse, ({ options }) => {
-    orTtrpcError(() => taskOptions(options));
+  Create: unary(api.CreateTaskRequest, api.CreateTaskResponse, async ({ options }) => {
+    await taskOptions(options).catch((error: unknown) => {
+      throw toTtrpcError(error);
+    });
     return { pid: 1 };
   }),
   Exec: unary(api.ExecProcessRequest, Empty, ({ spec }) => {

@@ -15,56 +15,59 @@ const RUNC = "containerd.runc.v1.Options";
 const invalid = (error: unknown) => error instanceof ShimError && error.code === "INVALID_ARGUMENT";
 
 describe("task options", () => {
-  it("are the defaults when absent", () => {
-    assert.deepEqual(taskOptions(null), { runtime: DEFAULT_OPTIONS, migration: undefined });
+  it("are the defaults when absent", async () => {
+    assert.deepEqual(await taskOptions(null), { runtime: DEFAULT_OPTIONS, migration: undefined });
   });
 
-  it("are runC's, with any prefix of the type's name", () => {
+  it("are runC's, with any prefix of the type's name", async () => {
     const any = anyOf(RUNC, Options, { root: "/r", systemdCgroup: true });
     for (const type_url of [RUNC, `type.googleapis.com/${RUNC}`]) {
-      const { runtime } = taskOptions({ ...any, type_url });
+      const { runtime } = await taskOptions({ ...any, type_url });
       assert.deepEqual(runtime, { ...DEFAULT_OPTIONS, root: "/r", systemdCgroup: true });
     }
   });
 
-  it("may announce a migration, with the container's own options inside", () => {
+  it("may announce a migration, with the container's own options inside", async () => {
     const inner = Options.encode({ binaryName: "crun" }).finish();
     const withMigration = (migration: string) => ({
       type_url: RUNC,
       value: Buffer.concat([inner, pclive.shim.v1.IncomingOptions.encode({ migration }).finish()]),
     });
-    const options = taskOptions(withMigration("0".repeat(32)));
+    const options = await taskOptions(withMigration("0".repeat(32)));
     assert.equal(options.migration, "0".repeat(32));
     assert.equal(options.runtime.binaryName, "crun");
     const bad = withMigration("../x");
-    assert.throws(() => taskOptions(bad), invalid);
+    await assert.rejects(taskOptions(bad), invalid);
   });
 
-  it("are the defaults when they are another runtime's", () => {
-    assert.deepEqual(taskOptions({ type_url: "other.Options" }).runtime, DEFAULT_OPTIONS);
+  it("are the defaults when they are another runtime's", async () => {
+    assert.deepEqual((await taskOptions({ type_url: "other.Options" })).runtime, DEFAULT_OPTIONS);
   });
 
-  it("are refused when damaged", () => {
-    assert.throws(() => taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), ShimError);
+  it("are refused when damaged", async () => {
+    await assert.rejects(taskOptions({ type_url: RUNC, value: Buffer.from([0xff, 0xff]) }), ShimError);
   });
 
-  it("may be TOML, for clients that know the runtime only by name", () => {
-    const named = (message: runtimeoptions.v1.Options.$Properties) =>
-      taskOptions(anyOf("runtimeoptions.v1.Options", runtimeoptions.v1.Options, message)).runtime;
+  it("may be TOML, for clients that know the runtime only by name", async () => {
+    const named = async (message: runtimeoptions.v1.Options.$Properties) =>
+      (await taskOptions(anyOf("runtimeoptions.v1.Options", runtimeoptions.v1.Options, message))).runtime;
     const body = (text: string) => named({ configBody: Buffer.from(text) });
     const wanted = { ...DEFAULT_OPTIONS, systemdCgroup: true, binaryName: "/opt/runc", ioUid: 7 };
     const text =
       "# ours\nBinaryName = '/opt/runc'\nIoUid = 7\nsystemd_cgroup = true\nCriuPath = \"\"\n[more]\nx = 1\n";
-    assert.deepEqual(body(text), wanted);
-    assert.deepEqual(body(""), DEFAULT_OPTIONS);
+    assert.deepEqual(await body(text), wanted);
+    assert.deepEqual(await body(""), DEFAULT_OPTIONS);
     const folder = mkdtempSync(join(tmpdir(), "options-"));
     writeFileSync(join(folder, "o.toml"), text);
-    assert.deepEqual(named({ configPath: join(folder, "o.toml"), configBody: Buffer.from("x") }), wanted);
+    assert.deepEqual(
+      await named({ configPath: join(folder, "o.toml"), configBody: Buffer.from("x") }),
+      wanted,
+    );
     rmSync(folder, { recursive: true });
-    assert.throws(() => named({ configPath: join(folder, "o.toml") }), /o\.toml cannot be read: ENOENT/);
-    assert.throws(() => named({ configPath: "o.toml" }), /not absolute/);
+    await assert.rejects(named({ configPath: join(folder, "o.toml") }), /o\.toml cannot be read: ENOENT/);
+    await assert.rejects(named({ configPath: "o.toml" }), /not absolute/);
     for (const wrong of ["SystemdCgroup = 1", "IoUid = -1", "IoGid = 1.5", "Root = true", "=", "a = [[["]) {
-      assert.throws(() => body(wrong), invalid, wrong);
+      await assert.rejects(body(wrong), invalid, wrong);
     }
   });
 
