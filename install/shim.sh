@@ -61,7 +61,7 @@ link() { # OUTPUT
 	local start
 	start=$("${CC:-cc}" -print-file-name=Scrt1.o)
 	"${CXX:-c++}" -shared -static-libstdc++ -static-libgcc -Wl,-e,_start -Wl,-z,lazy -Wl,-z,relro -Wl,--build-id \
-		-o "$1.new" "$start" "$work/launcher.o" "$work/node.o" "$work/payload.o" \
+		-o "$1.new" "$start" "$work/launcher.o" "$work/deleted.o" "$work/node.o" "$work/payload.o" \
 		"$build"/native/addon/gyp/build/Release/obj.target/pclive/src/*.o
 	mv "$1.new" "$1"
 }

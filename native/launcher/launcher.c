@@ -123,5 +123,7 @@ __attribute__((visibility("hidden"))) int main(int argc, char **argv) {
     // containerd gives the action last. Were it wrong, the shim's own reading of the flags would tell.
     if (argc > 1 && strcmp(argv[argc - 1], "start") == 0)
         return start(argv);
+    if (argc > 1 && strcmp(argv[argc - 1], "delete") == 0 && answerDeleted(argv))
+        return 0;
     return runNode(argv);
 }

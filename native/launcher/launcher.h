@@ -8,4 +8,8 @@
 // fails.
 int runNode(char **argv);
 
+// Prints what the server has left in the bundle after a whole Delete. Returns 0, with nothing printed, when
+// there is no such answer or something is left to do. The bundle becomes the current directory.
+int answerDeleted(char **argv);
+
 #endif

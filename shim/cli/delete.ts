@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { reap } from "#addon";
-import { containerd } from "#protos/shim";
 import { RuncError } from "../../runtime/runc/index.js";
+import { deleteAnswer } from "../bundle/deleted.js";
 import { readInitPid, readOptions, rootfsOf } from "../bundle/files.js";
 import { commandRunner } from "../container/command.js";
 import { Reaper } from "../container/reaper.js";
@@ -11,13 +11,10 @@ import { unmountRootfs } from "../container/rootfs.js";
 import { runcFor } from "../container/runc.js";
 import { messageOf } from "../errors.js";
 import { libDir, runcEnvironment } from "../paths.js";
-import { timestampOf } from "../wire.js";
 import { checkIdentity, type Flags } from "./flags.js";
 import { isAlive, pathOfAddress } from "./socket.js";
 
 const RUNC_MS = 4000;
-/** Of a process killed by SIGKILL: what containerd shall tell of an init whose end nobody saw. */
-const KILLED = 137;
 
 /** @returns the DeleteResponse, encoded */
 export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
@@ -45,8 +42,7 @@ export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
     process.stderr.write(`unmount: ${messageOf(error)}\n`);
   });
   await removeDeadSocket(bundle);
-  const { DeleteResponse } = containerd.task.v2;
-  return DeleteResponse.encode({ pid, exitStatus: KILLED, exitedAt: timestampOf(Date.now()) }).finish();
+  return deleteAnswer(pid);
 }
 
 async function unmountRestored(root: string): Promise<void> {

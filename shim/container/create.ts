@@ -1,6 +1,7 @@
 /** Makes a container of a Create request; whatever fails is undone before the error is told. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { forgetDeleteAnswer } from "../bundle/deleted.js";
 import { readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { messageOf, notFound, ShimError } from "../errors.js";
@@ -35,6 +36,7 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
   const undo: (() => Promise<void>)[] = [];
   if (!existsSync(bundle)) throw notFound(`bundle ${bundle}: no such file or directory`);
   try {
+    forgetDeleteAnswer(bundle);
     writeOptions(bundle, options);
     undo.push(() => unmountRootfs(rootfsOf(bundle)));
     await mountRootfs(request.rootfs, rootfsOf(bundle), env.runCommand);

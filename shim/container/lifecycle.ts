@@ -1,6 +1,7 @@
 /** Start, kill and delete: what ends or begins a process. */
 
 import { RuncError } from "../../runtime/runc/index.js";
+import { leaveDeleteAnswer } from "../bundle/deleted.js";
 import { rootfsOf } from "../bundle/files.js";
 import { errnoOf, messageOf, notFound, refused, wrongState } from "../errors.js";
 import * as events from "../events/events.js";
@@ -112,6 +113,7 @@ async function deleteInit(container: Container): Promise<Deleted> {
     for (const exec of container.execs.values()) await closeIo(exec);
     await unmountRootfs(rootfsOf(bundle));
     container.deleted = true;
+    leaveDeleteAnswer(bundle, init.pid);
     env.events.publish(events.deleted(id, init.pid, exit));
     return { pid: init.pid, exit };
   });
