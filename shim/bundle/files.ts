@@ -2,7 +2,16 @@
  * Files that a shim keeps in the bundle: for containerd after its restart, and for `delete` without a server. They are
  * small and in memory (/run): reading them at once is quicker than a thread that does it.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { parsePidFile } from "../../runtime/runc/index.js";
 import type { OciSpec } from "../container/migratable.js";
@@ -37,6 +46,27 @@ export function readOptions(bundle: string): RuntimeOptions {
 export function readSpec(bundle: string): OciSpec {
   const path = join(bundle, "config.json");
   return specOf(path, readJson(path));
+}
+
+/**
+ * The same for runC to judge: a mistake in it gives an empty spec, since runC reads the file too and tells it better.
+ * @throws ShimError for a file that runC must not be let near: a fifo would hold it up for ever
+ */
+export function readSpecForRunc(bundle: string): OciSpec {
+  const path = join(bundle, "config.json");
+  if (!existsSync(path)) return {};
+  let text: string;
+  try {
+    text = readRegular(path);
+  } catch (error) {
+    const message = `${path} cannot be read: ${messageOf(error)}`;
+    throw new ShimError("UNKNOWN", message, "create the container again", error);
+  }
+  try {
+    return specOf(path, JSON.parse(text));
+  } catch {
+    return {};
+  }
 }
 
 /** undefined while runC has not started a process. */

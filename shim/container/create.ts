@@ -1,10 +1,9 @@
 /** Makes a container of a Create request; whatever fails is undone before the error is told. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { forgetDeleteAnswer } from "../bundle/deleted.js";
-import { readSpec, rootfsOf, writeOptions } from "../bundle/files.js";
+import { readSpecForRunc, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
-import { messageOf, notFound, ShimError } from "../errors.js";
+import { notFound } from "../errors.js";
 import * as events from "../events/events.js";
 import { openMigratedIo, openProcessIo } from "../io/open.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
@@ -14,7 +13,6 @@ import type { ShimEnv } from "./env.js";
 import { ExitWatch } from "./exits.js";
 import { IncomingInit } from "./incoming.js";
 import { FreshInit, type InitContext, type InitSource, RestoredInit, streamFailure } from "./init.js";
-import type { OciSpec } from "./migratable.js";
 import { TaskProcess } from "./process.js";
 import { mountRootfs, unmountRootfs } from "./rootfs.js";
 import { runcFor } from "./runc.js";
@@ -40,7 +38,7 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
     writeOptions(bundle, options);
     undo.push(() => unmountRootfs(rootfsOf(bundle)));
     await mountRootfs(request.rootfs, rootfsOf(bundle), env.runCommand);
-    const spec = specOf(bundle);
+    const spec = readSpecForRunc(bundle);
     const init = new TaskProcess("", request.stdio);
     const runc = runcFor(env, bundle, options);
     const container = new Container({ env, id, bundle, runc, options, init, spec });
@@ -53,16 +51,6 @@ export async function createContainer(env: ShimEnv, request: CreateRequest): Pro
     for (const step of undo.reverse())
       await step().catch((cause: unknown) => env.log.warn({ id, cause }, "undo failed"));
     throw error;
-  }
-}
-
-/** One that is missing is for runC to tell, which reads it too; a fifo there would hold runC up, so not that one. */
-function specOf(bundle: string): OciSpec {
-  if (!existsSync(join(bundle, "config.json"))) return {};
-  try {
-    return readSpec(bundle);
-  } catch (error) {
-    throw new ShimError("UNKNOWN", messageOf(error), "create the container again", error);
   }
 }
 
