@@ -1,7 +1,7 @@
 /** The long-lived part of the shim: serves containerd until the last container is gone. */
 import { getgid, getuid } from "node:process";
 import { getPeerCred, reap, setSubreaper } from "#addon";
-import { Server, type TtrpcError } from "#ttrpc";
+import { Server, type TtrpcError, useTransport } from "#ttrpc";
 import type { Flags } from "./cli/flags.js";
 import { commandRunner } from "./container/command.js";
 import type { ShimEnv } from "./container/env.js";
@@ -17,6 +17,7 @@ import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
 import { taskMethods } from "./service/task.js";
 import { leaveWhenVacant } from "./service/vacancy.js";
+import { UNIX } from "./transport.js";
 
 /** What is left when the last client has its answer: some events for a containerd that is busy. */
 const FLUSH_MS = 3000;
@@ -46,6 +47,7 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
     runCommand: commandRunner(reaper),
   };
   const containers = new Registry();
+  useTransport(UNIX);
   const server = new Server({
     authorize: mustBeOurUser,
     onRefused: (error) => log.warn({ error: messageOf(error) }, "connection refused"),

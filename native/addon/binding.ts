@@ -10,7 +10,25 @@ export interface PeerCred {
   readonly gid: number;
 }
 
-interface Binding {
+/** A socket of the addon's; what happens to it is told to the functions given to `open`. */
+interface RawSocket {
+  readonly fd: number;
+  open(events: { data(bytes: Buffer): void; end(): void; drain(): void; closed(): void }): void;
+  /** @returns bytes that wait to go out */
+  write(bytes: Uint8Array): number;
+  end(): void;
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+}
+
+export interface Binding {
+  connectSocket(path: string, connected: (error: Error | null) => void): RawSocket;
+  listenSocket(
+    path: string,
+    connection: (error: Error | null, socket?: RawSocket) => void,
+    closed: () => void,
+  ): () => void;
   pipe(): [number, number];
   eventFd(): number;
   readEventFd(fd: number): number;

@@ -1,5 +1,4 @@
 /** The system calls that Node lacks. Errors of the system are like Node's own: `code`, `errno`, `syscall`. */
-export { ConsoleSocket } from "./console.js";
 export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } from "./descriptors.js";
 export { sha256 } from "./digest.js";
 export {
@@ -22,4 +21,5 @@ export {
   setSubreaper,
 } from "./process.js";
 export { type Pump, type PumpOptions, pump } from "./pump.js";
+export { connectUnix, listenUnix, type UnixListener, UnixSocket } from "./socket.js";
 export { memoryFile, type SpawnOptions, spawn, writtenTo } from "./spawn.js";

@@ -1,7 +1,6 @@
 /** Where a shim listens. One socket serves a group of containers. */
-import { connect } from "node:net";
 import { join } from "node:path";
-import { sha256 } from "#addon";
+import { connectUnix, sha256 } from "#addon";
 
 const SOCKET_DIR = "/run/containerd/s";
 /** sockaddr_un holds 108 bytes with the final zero; containerd allows 106. */
@@ -34,12 +33,13 @@ export function pathOfAddress(address: string): string {
 /** True when a server accepts connections at `path` within `ms` milliseconds. */
 export function isAlive(path: string, ms = 2000): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(path);
+    const socket = connectUnix(path);
     const end = (alive: boolean) => {
+      clearTimeout(timer);
       socket.destroy();
       resolve(alive);
     };
-    socket.setTimeout(ms, () => end(false));
+    const timer = setTimeout(() => end(false), ms);
     socket.once("connect", () => end(true));
     socket.once("error", () => end(false));
   });

@@ -1,8 +1,8 @@
 /** A socket that speaks frames; what server and client connections have in common. */
 import { setMaxListeners } from "node:events";
-import type { Socket } from "node:net";
 import { Code, TtrpcError } from "./errors.js";
 import { encodeFrame, type Frame, FrameDecoder, type OversizedFrame } from "./frame.js";
+import type { ByteSocket } from "./transport.js";
 
 export type FrameHandler = (frame: Frame | OversizedFrame) => void;
 
@@ -18,12 +18,12 @@ interface Writer {
 }
 
 export class Channel {
-  readonly #socket: Socket;
+  readonly #socket: ByteSocket;
   readonly #closed = new AbortController();
   /** who waits for the peer to read, in the order in which they came */
   readonly #writers = new Set<Writer>();
 
-  constructor(socket: Socket, whenStuck: WhenStuck, onFrame: FrameHandler) {
+  constructor(socket: ByteSocket, whenStuck: WhenStuck, onFrame: FrameHandler) {
     this.#socket = socket;
     // Every call and every lease may listen: many are no leak.
     setMaxListeners(0, this.#closed.signal);
@@ -40,6 +40,7 @@ export class Channel {
     socket.on("error", () => socket.destroy());
     socket.on("end", () => this.#end());
     socket.on("close", () => this.#end());
+    socket.resume();
   }
 
   /** aborted when the connection has ended */

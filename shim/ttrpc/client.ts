@@ -1,4 +1,3 @@
-import { createConnection, type Socket } from "node:net";
 import { Budget, costOf } from "./budget.js";
 import { Channel } from "./channel.js";
 import {
@@ -15,6 +14,7 @@ import { Flag, type Frame, FrameType, MAX_PAYLOAD_BYTES, type OversizedFrame } f
 import { MessageQueue } from "./queue.js";
 import type { Decoded, Encodable, MessageType, MethodShape } from "./service.js";
 import { checkSocketPath } from "./socket-path.js";
+import { type ByteSocket, currentTransport } from "./transport.js";
 import { decodeResponse, encodeRequest, type Response } from "./wire.js";
 
 export interface ClientOptions {
@@ -59,7 +59,7 @@ export class Client {
   #nextStream = 1;
 
   private constructor(
-    readonly socket: Socket,
+    readonly socket: ByteSocket,
     options: ClientOptions,
   ) {
     this.#options = options;
@@ -76,7 +76,8 @@ export class Client {
   static async connect(path: string, options: ClientOptions = {}): Promise<Client> {
     checkSocketPath(path);
     const timeoutMs = options.connectTimeoutMs ?? 5000;
-    const socket = createConnection(path);
+    const { connect } = await currentTransport();
+    const socket = connect(path);
     await new Promise<void>((resolve, reject) => {
       const cancel = afterTimeout(timeoutMs, () => {
         socket.destroy();

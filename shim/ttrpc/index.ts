@@ -11,7 +11,7 @@ export {
   MAX_PAYLOAD_BYTES,
   type OversizedFrame,
 } from "./frame.js";
-export { type ListenAddress, Server, type ServerOptions } from "./server.js";
+export { Server, type ServerOptions } from "./server.js";
 export {
   type CallContext,
   type Connection,
@@ -27,4 +27,11 @@ export {
   type UnaryMethod,
   unary,
 } from "./service.js";
+export {
+  type ByteSocket,
+  type ListenAddress,
+  type Listener,
+  type Transport,
+  useTransport,
+} from "./transport.js";
 export type { Metadata } from "./wire.js";

@@ -1,11 +1,11 @@
 /** One client of a server: assigns its frames to calls and keeps the rules of stream ids. */
-import type { Socket } from "node:net";
 import { Budget, costOf } from "./budget.js";
 import { Channel } from "./channel.js";
 import { Code, TtrpcError } from "./errors.js";
 import { type Frame, FrameType, type OversizedFrame } from "./frame.js";
 import { ServerCall, sendError } from "./server-call.js";
 import type { CallContext, Connection, Method } from "./service.js";
+import type { ByteSocket } from "./transport.js";
 import { decodeRequest, type Request } from "./wire.js";
 
 export interface ConnectionOptions {
@@ -29,7 +29,7 @@ export class ServerConnection implements Connection {
   #lastStream = 0;
 
   constructor(
-    socket: Socket,
+    socket: ByteSocket,
     readonly id: number,
     readonly peer: unknown,
     options: ConnectionOptions,

@@ -1,8 +1,8 @@
-import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { Code, TtrpcError } from "./errors.js";
 import { ServerConnection } from "./server-connection.js";
 import type { CallContext, Method, Methods } from "./service.js";
 import { checkSocketPath } from "./socket-path.js";
+import { type ByteSocket, currentTransport, type ListenAddress, type Listener } from "./transport.js";
 
 export interface ServerOptions {
   /**
@@ -22,19 +22,15 @@ export interface ServerOptions {
   readonly maxHeldBytes?: number;
 }
 
-/** Where to listen: a path to bind, or a socket that is bound already. */
-export type ListenAddress = { readonly path: string } | { readonly fd: number };
-
 export class Server {
   readonly #options: ServerOptions;
   readonly #services = new Map<string, ReadonlyMap<string, Method>>();
   readonly #connections = new Set<ServerConnection>();
-  readonly #net: NetServer;
+  #listener: Listener | undefined;
   #accepted = 0;
 
   constructor(options: ServerOptions = {}) {
     this.#options = options;
-    this.#net = createServer((socket) => this.#accept(socket));
   }
 
   /** Serves the methods under a service's full name; adding the name again replaces it. */
@@ -45,15 +41,12 @@ export class Server {
   /** Resolves when clients can connect. Rejects with the system's error, e.g. EADDRINUSE, or a TtrpcError for a path that is too long. */
   async listen(address: ListenAddress): Promise<void> {
     if ("path" in address) checkSocketPath(address.path);
-    await new Promise<void>((resolve, reject) => {
-      this.#net.once("error", reject);
-      this.#net.listen(address, () => {
-        this.#net.off("error", reject);
-        // Running out of descriptors fails one accept, not the server.
-        this.#net.on("error", (error) => this.#options.onRefused?.(error));
-        resolve();
-      });
-    });
+    const { listen } = await currentTransport();
+    this.#listener = await listen(
+      address,
+      (socket, fd) => this.#accept(socket, fd),
+      (error) => this.#options.onRefused?.(error),
+    );
   }
 
   get connections(): number {
@@ -72,15 +65,17 @@ export class Server {
    * @param graceMs time that a client has to take its last answers, in ms
    */
   async close(graceMs = 1000): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
-    for (const connection of this.#connections) connection.end(graceMs);
-    await closed;
+    const stopped = this.#listener?.close();
+    const open = [...this.#connections];
+    const closed = open.map(({ closed }) => new Promise((resolve) => onAbort(closed, resolve)));
+    for (const connection of open) connection.end(graceMs);
+    await Promise.all([stopped, ...closed]);
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: ByteSocket, fd: number): void {
     let peer: unknown;
     try {
-      peer = this.#options.authorize?.(descriptorOf(socket));
+      peer = this.#options.authorize?.(fd);
     } catch (error) {
       socket.destroy();
       this.#options.onRefused?.(error);
@@ -107,10 +102,7 @@ export class Server {
   }
 }
 
-/** Node has no public way to a socket's descriptor, and credentials can be had by descriptor only. */
-function descriptorOf(socket: Socket): number {
-  const handle = (socket as unknown as { _handle?: { fd?: number } })._handle;
-  const fd = handle?.fd;
-  if (typeof fd !== "number" || fd < 0) throw new Error("the connection has no descriptor");
-  return fd;
+function onAbort(signal: AbortSignal, then: (value: unknown) => void): void {
+  if (signal.aborted) then(undefined);
+  else signal.addEventListener("abort", then, { once: true });
 }

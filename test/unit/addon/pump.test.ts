@@ -17,7 +17,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConsoleSocket, pipe, pump, setWinsize } from "#addon";
+import { pipe, pump, setWinsize } from "#addon";
+import { ConsoleSocket } from "#addon/console";
 
 /** Standard input into a file, with pauses. */
 const SLOW_READER = `
