@@ -14,7 +14,8 @@ status=0
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PCLIVE_ADDON=$root/build/native/addon-san/pclive.node \
-	timeout -k 5 300 node_modules/.bin/mocha --exit --timeout 60000 build/js/test/unit/addon/*.test.js >"$log" 2>&1 || status=$?
+	timeout -k 5 400 node_modules/.bin/mocha --exit --timeout 120000 build/js/test/unit/addon/*.test.js \
+		build/js/test/unit/ttrpc/native.test.js >"$log" 2>&1 || status=$?
 cat "$log"
 passed=$(awk '/^ +[0-9]+ passing/ { print $1 }' "$log")
 failed=$(awk '/^ +[0-9]+ failing/ { print $1 }' "$log")
