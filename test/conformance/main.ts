@@ -57,6 +57,15 @@ async function bounded(work: Promise<void>): Promise<void> {
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
+/**
+ * One container by each shim, one after the other. The first of a host makes the cgroups above its own, and two runC at
+ * that at once fail.
+ */
+async function warmUp(candidates: readonly Candidate[], root: string): Promise<void> {
+  const first = table[0];
+  for (const candidate of candidates) if (first) await play(first, table.length, candidate, root);
+}
+
 async function playAll(
   rows: readonly Row[],
   stock: Candidate,
@@ -91,6 +100,7 @@ async function main(): Promise<number> {
   const root = mkdtempSync(join(tmpdir(), "conf-"));
   try {
     prepareRootfs(join(root, "rootfs"));
+    await warmUp([stock, ours], root);
     const outcomes = await playAll(rows, stock, ours, root, generation);
     if (values.messages) reportMessages(outcomes);
     return report(outcomes);

@@ -218,15 +218,15 @@ export class Scene {
   }
 
   mounts(below: string): number {
-    // The kernel's list may have a line twice, or not at all, while others mount.
-    const ids = new Set<string>();
+    // The kernel's list may have a line twice, or not at all, while others mount: places count, not lines.
+    const points = new Set<string>();
     for (let reading = 0; reading < 3; reading++) {
       for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-        const [id = "", , , , point = ""] = line.split(" ");
-        if (point.startsWith(below)) ids.add(id);
+        const [, , , , point = ""] = line.split(" ");
+        if (point.startsWith(below)) points.add(point);
       }
     }
-    return ids.size;
+    return points.size;
   }
 
   /** Ends the containers in the ordinary way, then records the events and everything that stayed. */

@@ -17,8 +17,16 @@ export function differences(stock: unknown, ours: unknown): string[] {
   const paths = new Set([...left.keys(), ...right.keys()]);
   return [...paths].flatMap((path) => {
     const [theirs, mine] = [left.get(path), right.get(path)];
+    // All counters of a part may be zero here, so that it is empty, and not there: they are compared one by one.
+    if (path.endsWith("/#") && (holds(left, path) || holds(right, path))) return [];
     return alike(path, theirs, mine) ? [] : [`${path}: stock ${theirs}, ours ${mine}`];
   });
+}
+
+/** Whether there is anything in the part that the other result has as an empty one. */
+function holds(all: ReadonlyMap<string, Leaf>, empty: string): boolean {
+  const part = empty.slice(0, -1);
+  return [...all.keys()].some((path) => path !== empty && path.startsWith(part));
 }
 
 function alike(path: string, theirs: Leaf | undefined, mine: Leaf | undefined): boolean {
