@@ -58,12 +58,19 @@ async function bounded(work: Promise<void>): Promise<void> {
 }
 
 /**
- * One container by each shim, one after the other. The first of a host makes the cgroups above its own, and two runC at
- * that at once fail.
+ * A folder whose mounts nobody else sees. All containers of the table have one root file system, mounted again for each:
+ * were these mounts peers, what one row unmounts would go from the containers of other rows too.
  */
-async function warmUp(candidates: readonly Candidate[], root: string): Promise<void> {
-  const first = table[0];
-  for (const candidate of candidates) if (first) await play(first, table.length, candidate, root);
+function privateFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "conf-"));
+  execFileSync("mount", ["--bind", folder, folder]);
+  execFileSync("mount", ["--make-private", folder]);
+  return folder;
+}
+
+function removeFolder(folder: string): void {
+  execFileSync("umount", ["--lazy", folder]);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 async function playAll(
@@ -97,15 +104,14 @@ async function main(): Promise<number> {
   const version = Number.parseInt(generation, 10) >= 2 ? 3 : 2;
   const stock: Candidate = { name: "stock", binary: values.stock, version };
   const ours: Candidate = { name: "ours", binary: values.ours, version };
-  const root = mkdtempSync(join(tmpdir(), "conf-"));
+  const root = privateFolder();
   try {
     prepareRootfs(join(root, "rootfs"));
-    await warmUp([stock, ours], root);
     const outcomes = await playAll(rows, stock, ours, root, generation);
     if (values.messages) reportMessages(outcomes);
     return report(outcomes);
   } finally {
-    rmSync(root, { recursive: true, force: true });
+    removeFolder(root);
   }
 }
 
