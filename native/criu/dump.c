@@ -44,8 +44,9 @@ int __wrap_cr_dump_tasks(pid_t pid) {
         return -1;
     }
 
-    /* The shim locks the network, for longer than CRIU lives. */
-    opts.network_lock_method = NETWORK_LOCK_SKIP;
+    /* In a migration the shim locks the network, for longer than CRIU lives. */
+    if (!(header.arg & PCLO_LOCK_NETWORK))
+        opts.network_lock_method = NETWORK_LOCK_SKIP;
     ret = __real_cr_dump_tasks(pid);
     link_close();
     return ret;

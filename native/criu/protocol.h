@@ -50,7 +50,7 @@ extern "C" {
 
 enum pclo_type {
     PCLO_HELLO = 1,   /* struct pclo_hello */
-    PCLO_DUMP_GO = 2, /* empty */
+    PCLO_DUMP_GO = 2, /* empty; header.arg: enum pclo_dump_go */
     PCLO_TASK_VMAS =
         3, /* struct pclo_task, then `count` struct pclo_vma in address order (guard ranges are not listed) */
     PCLO_HANDLED = 4,   /* one byte per mapping of TASK_VMAS: 1 the engine sends its pages, 0 CRIU does */
@@ -69,6 +69,11 @@ enum pclo_type {
 };
 
 enum pclo_role { PCLO_ROLE_DUMP = 1, PCLO_ROLE_RESTORE = 2 };
+
+/* Bits. */
+enum pclo_dump_go {
+    PCLO_LOCK_NETWORK = 1 /* CRIU locks it as it was told to; else nobody but the shim does */
+};
 
 enum pclo_how { PCLO_ADVISE_HUGE = 1, PCLO_ADVISE_NOHUGE = 2 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pclive-engine source|destination: moves memory for one migration, told by the shim over descriptor 3.
+// pclive-engine checkpoint: writes a container's memory into an image, told likewise.
 // pclive-engine hold NETNS: keeps what is sent to the container in the meantime (hold/hold.hpp).
 #include "control/loop.hpp"
 #include "hold/hold.hpp"
@@ -15,9 +16,24 @@ namespace {
 
 constexpr int kControlFd = 3;
 
+struct Role {
+    const char *name;
+    std::unique_ptr<pclive::Session> (*make)(pclive::Events &);
+};
+constexpr Role kRoles[] = {{"source", pclive::makeSourceSession},
+                           {"destination", pclive::makeDestinationSession},
+                           {"checkpoint", pclive::makeCheckpointSession}};
+
+const Role *findRole(const char *name) {
+    for (const auto &role : kRoles)
+        if (!std::strcmp(role.name, name))
+            return &role;
+    return nullptr;
+}
+
 int usage() {
     std::fprintf(stderr,
-                 "usage: pclive-engine source|destination\n"
+                 "usage: pclive-engine source|destination|checkpoint\n"
                  "       pclive-engine hold NETNS\n"
                  "Descriptor %d must be a stream socket to the shim; see docs/dev/interfaces.md.\n",
                  kControlFd);
@@ -36,15 +52,14 @@ int main(int argc, char **argv) {
             return 1;
         }
     }
-    bool source = argc == 2 && !std::strcmp(argv[1], "source");
-    bool destination = argc == 2 && !std::strcmp(argv[1], "destination");
-    if (!(source || destination) || fstat(kControlFd, &status) || !S_ISSOCK(status.st_mode))
+    auto *role = argc == 2 ? findRole(argv[1]) : nullptr;
+    if (!role || fstat(kControlFd, &status) || !S_ISSOCK(status.st_mode))
         return usage();
     std::signal(SIGPIPE, SIG_IGN);
     umask(077);
     try {
         pclive::ControlLoop loop(kControlFd);
-        auto session = source ? pclive::makeSourceSession(loop) : pclive::makeDestinationSession(loop);
+        auto session = role->make(loop);
         loop.run(*session);
         session->abort();
         std::fflush(stderr);

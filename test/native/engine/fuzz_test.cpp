@@ -3,7 +3,7 @@
 // the reader of pagemap images. With clang: -fsanitize=fuzzer -DPCLIVE_LIBFUZZER. Otherwise main() feeds it
 // mutations of well-formed streams.
 #include "dest/ledger.hpp"
-#include "dest/pagemap.hpp"
+#include "image/pagemap.hpp"
 #include "wire/pool.hpp"
 
 #include <algorithm>
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static auto pool = std::make_shared<BufferPool>(kMaxPayload, 4);
     if (size && data[0] == 'P') {
         try {
-            dest::decodePagemap(std::string(reinterpret_cast<const char *>(data) + 1, size - 1));
+            image::decodePagemap(std::string(reinterpret_cast<const char *>(data) + 1, size - 1), "pagemap");
         } catch (const Error &) {
         }
         return 0;
@@ -144,8 +144,8 @@ Bytes goodStream() {
 }
 
 Bytes goodPagemap() {
-    dest::Pagemap pagemap{3, {{0x1000, 5, dest::kPresent}, {0x7f0000000000, 70000, dest::kInParent}}};
-    std::string bytes = "P" + dest::encodePagemap(pagemap);
+    image::Pagemap pagemap{3, {{0x1000, 5, image::kPresent}, {0x7f0000000000, 70000, image::kInParent}}};
+    std::string bytes = "P" + image::encodePagemap(pagemap);
     return Bytes(bytes.begin(), bytes.end());
 }
 
@@ -185,10 +185,10 @@ void mutate(Bytes &bytes, std::mt19937_64 &random) {
 
 bool pagemapRoundTrip() {
     Bytes bytes = goodPagemap();
-    auto read = dest::decodePagemap(std::string(bytes.begin() + 1, bytes.end()));
+    auto read = image::decodePagemap(std::string(bytes.begin() + 1, bytes.end()), "pagemap");
     return read.pagesId == 3 && read.entries.size() == 2 && read.entries[1].pages == 70000 &&
-           read.entries[1].start == 0x7f0000000000 && read.entries[1].flags == dest::kInParent &&
-           read.entries[0].flags == dest::kPresent;
+           read.entries[1].start == 0x7f0000000000 && read.entries[1].flags == image::kInParent &&
+           read.entries[0].flags == image::kPresent;
 }
 
 } // namespace

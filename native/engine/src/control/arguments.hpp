@@ -24,6 +24,10 @@ inline std::string stringField(const Json &from, const std::string &name) {
     return field->get<std::string>();
 }
 
+inline std::string stringField(const Json &from, const std::string &name, const std::string &otherwise) {
+    return from.contains(name) && !from.at(name).is_null() ? stringField(from, name) : otherwise;
+}
+
 /// A whole number from `low` to `high`.
 inline uint64_t numberField(const Json &from, const std::string &name, uint64_t low, uint64_t high) {
     auto field = from.find(name);

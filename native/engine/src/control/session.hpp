@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a role (source, destination) offers to the control loop, and what it gets from it.
+// What a role (source, destination, checkpoint) offers to the control loop, and what it gets from it.
 #pragma once
 
 #include <memory>
@@ -35,8 +35,9 @@ class Session {
     virtual void abort() noexcept = 0;
 };
 
-/// Implemented in src/source/ and src/dest/. `events` outlives the session.
+/// Implemented in src/source/, src/dest/ and src/checkpoint/. `events` outlives the session.
 std::unique_ptr<Session> makeSourceSession(Events &events);
+std::unique_ptr<Session> makeCheckpointSession(Events &events);
 std::unique_ptr<Session> makeDestinationSession(Events &events);
 
 /// What this kernel lets the source do; implemented in src/control/features.cpp.

@@ -8,6 +8,10 @@
 
 namespace pclive::dest {
 
+using image::kInParent;
+using image::kPresent;
+using image::Pagemap;
+using image::PagemapEntry;
 using wire::kPageSize;
 
 namespace {
@@ -151,7 +155,7 @@ void ImageStore::roundEnded(std::span<Process *const> processes, uint32_t) {
         Pagemap pagemap = describe(*process, mine, inOrder);
         if (!inOrder)
             rewrite(process->vpid, mine, *process);
-        std::string bytes = encodePagemap(pagemap);
+        std::string bytes = image::encodePagemap(pagemap);
         Fd fd = create(current_.get(), pagemapName(process->vpid));
         writeFile(fd.get(), pagemapName(process->vpid), bytes.data(), bytes.size());
     }
@@ -169,7 +173,7 @@ void ImageStore::finish(std::span<Process *const> processes) {
 
 void ImageStore::merge(const Process &process) {
     std::string name = pagemapName(process.vpid);
-    Pagemap pagemap = decodePagemap(readWhole(imageDir_.get(), name));
+    Pagemap pagemap = image::decodePagemap(readWhole(imageDir_.get(), name), name);
     for (const auto &entry : pagemap.entries)
         if (entry.flags & kInParent)
             throw Error("images", "the skeleton has a parent of its own");
@@ -181,7 +185,7 @@ void ImageStore::merge(const Process &process) {
         if (before.start + before.pages * kPageSize > pagemap.entries[i].start)
             throw Error("images", "the skeleton holds pages that were sent ahead as well");
     }
-    std::string bytes = encodePagemap(pagemap);
+    std::string bytes = image::encodePagemap(pagemap);
     Fd fd = create(imageDir_.get(), "pagemap.new");
     writeFile(fd.get(), name, bytes.data(), bytes.size());
     replace(imageDir_.get(), "pagemap.new", name);

@@ -11,8 +11,8 @@
 
 #include "dest/extents.hpp"
 #include "dest/files.hpp"
-#include "dest/pagemap.hpp"
 #include "dest/store.hpp"
+#include "image/pagemap.hpp"
 
 namespace pclive::dest {
 
@@ -36,7 +36,7 @@ class ImageStore final : public Store {
     };
     void openRound();
     Spool &spool(uint32_t vpid);
-    Pagemap describe(const Process &process, const Spool &spool, bool &inOrder) const;
+    image::Pagemap describe(const Process &process, const Spool &spool, bool &inOrder) const;
     void rewrite(uint32_t vpid, Spool &spool, const Process &process);
     void merge(const Process &process);
 

@@ -47,6 +47,24 @@ inline Ranges unite(const Ranges &a, const Ranges &b) {
     return result;
 }
 
+/// What of the sorted `ranges` is not in the sorted `others`.
+inline Ranges subtract(const Ranges &ranges, const Ranges &others) {
+    Ranges result;
+    auto other = others.begin();
+    for (auto range : ranges) {
+        while (other != others.end() && other->end <= range.start)
+            ++other;
+        for (auto at = other; at != others.end() && at->start < range.end; ++at) {
+            if (range.start < at->start)
+                result.push_back({range.start, at->start});
+            range.start = std::max(range.start, at->end);
+        }
+        if (range.start < range.end)
+            result.push_back(range);
+    }
+    return result;
+}
+
 /// Cuts ranges where areas end: every one lies in areas, but may reach over neighbouring ones.
 inline Ranges splitAt(const Ranges &ranges, const Ranges &areas) {
     Ranges result;

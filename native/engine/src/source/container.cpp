@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/container.hpp"
+#include "control/arguments.hpp"
 #include "proc/inject.hpp"
 #include "proc/procfs.hpp"
 #include "source/progress.hpp"
 #include "source/timing.hpp"
-#include "source/transfer.hpp"
-#include "wire/send.hpp"
 
 namespace pclive {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr auto kAckTimeout =
-    10min; // for a peer that is alive but slow; a silent one is noticed by the channel
 constexpr int kMaxFailedStops = 3;
 
 } // namespace
 
-struct Container::RoundState {
-    RoundState(wire::Channel &to, uint64_t bandwidth)
-        : channel(to), sentBefore(to.bytesSent()), transfer(to, bandwidth, kNiceInRounds) {}
+ContainerOptions containerOptions(const Json &arguments, TrackerKind tracker) {
+    ContainerOptions options{static_cast<pid_t>(numberField(arguments, "initPid", 1, 1u << 22)), {}, tracker};
+    auto files = arguments.find("cgroupProcs");
+    if (files == arguments.end() || !files->is_array() || files->empty())
+        throw invalidField("cgroupProcs", "a list of paths");
+    for (const auto &file : *files)
+        options.cgroupProcs.push_back(file.is_string()
+                                          ? file.get<std::string>()
+                                          : throw invalidField("cgroupProcs", "a list of paths"));
+    return options;
+}
 
-    Stopwatch watch;
-    wire::Channel &channel;
-    uint64_t sentBefore;
-    Transfer transfer;
-    uint64_t processes = 0, areas = 0, ranges = 0, attached = 0, skipped = 0;
+struct Container::RoundState {
+    Sink &sink;
+    Stopwatch watch{};
+    uint64_t processes = 0, areas = 0, ranges = 0, attached = 0, skipped = 0, dropped = 0;
     double scanMs = 0, attachMs = 0;
 };
 
@@ -67,32 +69,42 @@ void Container::forget(Processes::iterator process) {
     processes_.erase(process);
 }
 
-/// To be called while no page of these processes waits to be sent.
-void Container::tellGone(wire::Channel &channel) {
+void Container::tellGone(Sink &sink) {
     for (auto vpid : std::exchange(gone_, {}))
-        channel.send(wire::FrameType::processGone, wire::ProcessFrame{vpid, 0});
+        sink.gone(vpid);
 }
 
-Json Container::round(wire::Channel &channel, uint64_t bandwidth) {
+/// Tells of the process, its layout and what is gone.
+void Container::announce(ProcessCopy &process, const Update &update, Sink &sink) {
+    if (!process.announced)
+        sink.begin(process.vpid());
+    process.announced = true;
+    if (update.layoutChanged)
+        sink.layout(process.vpid(), update.layout);
+    if (!update.absent.empty())
+        sink.absent(process.vpid(), update.absent);
+}
+
+Json Container::round(Sink &sink) {
     Niceness niceness(kNiceInRounds);
-    RoundState state(channel, bandwidth);
+    RoundState state{sink};
     round_++;
     Ticker progress([&] {
-        auto pages = state.transfer.pages();
+        auto totals = sink.totals();
         events_.emit("progress", {{"round", round_},
-                                  {"pages", pages},
-                                  {"bytes", pages * kPageSize},
-                                  {"wireBytes", channel.bytesSent() - state.sentBefore}});
+                                  {"pages", totals.pages},
+                                  {"bytes", totals.pages * kPageSize},
+                                  {"wireBytes", totals.wireBytes}});
     });
     refresh();
-    tellGone(channel);
+    tellGone(sink);
     for (auto at = processes_.begin(); at != processes_.end();) {
         auto next = std::next(at);
         if (!roundOf(*at->second, state))
             forget(at);
         at = next;
     }
-    return finishRound(channel, state);
+    return finishRound(state);
 }
 
 /// False when the process has ended.
@@ -108,8 +120,9 @@ bool Container::roundOf(ProcessCopy &process, RoundState &state) {
         state.processes++;
         state.areas += process.areas().size();
         state.ranges += update.wanted.size();
-        state.transfer.announce(process, update);
-        state.transfer.sendPages(process, update);
+        state.dropped += update.dropped;
+        announce(process, update, state.sink);
+        state.sink.copy(process, update.wanted);
         return true;
     } catch (const ProcessGone &) {
         return false;
@@ -121,34 +134,28 @@ bool Container::roundOf(ProcessCopy &process, RoundState &state) {
     }
 }
 
-Json Container::finishRound(wire::Channel &channel, RoundState &state) {
-    state.transfer.drain();
-    tellGone(channel);
-    uint64_t pages = state.transfer.pages();
-    channel.send(wire::FrameType::roundEnd, wire::RoundEndFrame{round_, 0, pages});
-    auto ack = channel.expect<wire::RoundAckFrame>(wire::FrameType::roundAck, wire::after(kAckTimeout));
-    if (ack.round != round_)
-        throw Error("protocol", "the peer confirmed round " + std::to_string(ack.round) + " instead of " +
-                                    std::to_string(round_));
-    const auto &counters = state.transfer.counters();
-    return {{"round", round_},
-            {"processes", state.processes},
-            {"skippedProcesses", state.skipped},
-            {"areas", state.areas},
-            {"pages", pages},
-            {"zeroPages", counters.zeroPages.load()},
-            {"droppedPages", counters.droppedPages.load()},
-            {"bytes", pages * kPageSize},
-            {"wireBytes", channel.bytesSent() - state.sentBefore},
-            {"ranges", state.ranges},
-            {"attachMs", state.attachMs},
-            {"attachedProcesses", state.attached},
-            {"scanMs", state.scanMs},
-            {"readMs", counters.readMs.load()},
-            {"sendMs", state.transfer.sendMs()},
-            {"totalMs", state.watch.ms()},
-            {"stagedBytes", ack.stagedBytes},
-            {"backlogBytes", ack.backlogBytes}};
+Json Container::finishRound(RoundState &state) {
+    tellGone(state.sink);
+    auto more = state.sink.endRound(round_);
+    auto totals = state.sink.totals();
+    Json answer{{"round", round_},
+                {"processes", state.processes},
+                {"skippedProcesses", state.skipped},
+                {"areas", state.areas},
+                {"pages", totals.pages},
+                {"zeroPages", totals.zeroPages},
+                {"droppedPages", totals.droppedPages + state.dropped},
+                {"bytes", totals.pages * kPageSize},
+                {"wireBytes", totals.wireBytes},
+                {"ranges", state.ranges},
+                {"attachMs", state.attachMs},
+                {"attachedProcesses", state.attached},
+                {"scanMs", state.scanMs},
+                {"readMs", totals.readMs},
+                {"sendMs", totals.sendMs},
+                {"totalMs", state.watch.ms()}};
+    answer.update(more);
+    return answer;
 }
 
 Json Container::dirty() {
@@ -184,9 +191,8 @@ std::vector<std::pair<ProcessCopy *, Update>> Container::lookAtAll() {
     return updates;
 }
 
-Json Container::final(wire::Channel &channel, const std::function<void(Snapshot)> &snapshotted) {
+Json Container::final(Sink &sink, const std::function<void(Snapshot)> &snapshotted) {
     Stopwatch watch;
-    uint64_t sentBefore = channel.bytesSent();
     auto updates = lookAtAll();
     Snapshot snapshot;
     for (auto &[process, update] : updates)
@@ -194,29 +200,23 @@ Json Container::final(wire::Channel &channel, const std::function<void(Snapshot)
     double scanMs = watch.ms();
     snapshotted(std::move(snapshot));
 
-    channel.send(wire::FrameType::finalBegin);
-    tellGone(channel);
-    Transfer transfer(channel, 0, kNiceInFinal);
+    sink.beginFinal();
+    tellGone(sink);
     for (auto &[process, update] : updates) {
-        transfer.announce(*process, update);
-        transfer.sendPages(*process, update);
+        announce(*process, update, sink);
+        sink.copy(*process, update.wanted);
     }
-    transfer.drain();
-    wire::FinalEndFrame end{transfer.pages(), 0};
-    for (auto &[process, update] : updates) {
-        auto held = splitAt(process->held(), process->areas());
-        end.presentPages += pagesIn(held);
-        wire::sendRanges(channel, wire::FrameType::present, process->vpid(), held);
-    }
-    channel.send(wire::FrameType::finalEnd, end);
-    channel.expect<wire::FinalAckFrame>(wire::FrameType::finalAck, wire::after(kAckTimeout));
-    return {{"pages", end.pages},
-            {"bytes", end.pages * kPageSize},
-            {"wireBytes", channel.bytesSent() - sentBefore},
-            {"zeroPages", transfer.counters().zeroPages.load()},
+    for (auto &[process, update] : updates)
+        sink.present(*process, splitAt(process->held(), process->areas()));
+    sink.endFinal();
+    auto totals = sink.totals();
+    return {{"pages", totals.pages},
+            {"bytes", totals.pages * kPageSize},
+            {"wireBytes", totals.wireBytes},
+            {"zeroPages", totals.zeroPages},
             {"scanMs", scanMs},
-            {"readMs", transfer.counters().readMs.load()},
-            {"sendMs", transfer.sendMs()},
+            {"readMs", totals.readMs},
+            {"sendMs", totals.sendMs},
             {"totalMs", watch.ms()}};
 }
 

@@ -63,9 +63,15 @@ DumpSocket::~DumpSocket() {
     ::unlink(path_.c_str());
 }
 
-void DumpSocket::go() {
+void DumpSocket::go(bool lockNetwork) {
+    lockNetwork_ = lockNetwork;
     go_ = true;
     ::eventfd_write(wake_.get(), 1);
+}
+
+std::string DumpSocket::criuVersion() {
+    std::lock_guard lock(mutex_);
+    return criuVersion_;
 }
 
 void DumpSocket::setSnapshot(Snapshot snapshot) {
@@ -115,7 +121,8 @@ void DumpSocket::serve(int socket) {
     hello(socket);
     if (!waitForGo(socket))
         return;
-    check(pclo_send(socket, PCLO_DUMP_GO, 0, nullptr, 0), "send DUMP_GO");
+    takeGo();
+    check(pclo_send(socket, PCLO_DUMP_GO, lockNetwork_ ? PCLO_LOCK_NETWORK : 0, nullptr, 0), "send DUMP_GO");
     answerTasks(socket);
 }
 
@@ -130,6 +137,10 @@ void DumpSocket::hello(int socket) {
     check(pclo_read_full(socket, &hello, sizeof hello), "receive HELLO");
     if (hello.role != PCLO_ROLE_DUMP)
         throw protocolError("is not dumping, but the source serves dumps only");
+    {
+        std::lock_guard lock(mutex_);
+        criuVersion_.assign(hello.criu_version, ::strnlen(hello.criu_version, sizeof hello.criu_version));
+    }
     events_.emit("dump-held", {{"pid", hello.pid}});
 }
 
@@ -139,6 +150,15 @@ bool DumpSocket::waitForGo(int socket) {
         if (waitReadable(socket, -1))
             return false; // it has nothing to say before DUMP_GO, so this is the end
     return !stopped_;
+}
+
+/// The next CRIU waits again. A stop that came just now keeps its wake.
+void DumpSocket::takeGo() {
+    eventfd_t count;
+    go_ = false;
+    ::eventfd_read(wake_.get(), &count);
+    if (stopped_)
+        ::eventfd_write(wake_.get(), 1);
 }
 
 void DumpSocket::answerTasks(int socket) {

@@ -16,7 +16,7 @@
 namespace pclive {
 
 /// Listens until it is destroyed. One CRIU at a time is served; a later one may come when the first has
-/// ended.
+/// ended, and needs a go() of its own.
 class DumpSocket {
   public:
     /// `handlesPages` false: every mapping is left to CRIU, and no snapshot is needed.
@@ -26,8 +26,11 @@ class DumpSocket {
     DumpSocket(const DumpSocket &) = delete;
     DumpSocket &operator=(const DumpSocket &) = delete;
 
-    /// Lets CRIU look at the container; it may not even be connected yet.
-    void go();
+    /// Lets CRIU look at the container; it may not even be connected yet. `lockNetwork`: and lock the network
+    /// by itself, as it was told to.
+    void go(bool lockNetwork = false);
+    /// Of the CRIU that came last; empty before.
+    [[nodiscard]] std::string criuVersion();
     /// What TASK_VMAS is answered from.
     void setSnapshot(Snapshot snapshot);
     /// Breaks all connections, so that CRIU gives up, and listens no longer.
@@ -38,6 +41,7 @@ class DumpSocket {
     void serve(int socket);
     void hello(int socket);
     bool waitForGo(int socket);
+    void takeGo();
     void answerTasks(int socket);
     std::vector<uint8_t> handled(const pclo_task &task, const std::vector<pclo_vma> &vmas);
     bool waitReadable(int socket, int timeoutMs) const;
@@ -49,7 +53,8 @@ class DumpSocket {
     Fd wake_; ///< an eventfd: readable once go() or stop() was called
     std::mutex mutex_;
     std::optional<Snapshot> snapshot_;
-    std::atomic<bool> go_ = false, stopped_ = false;
+    std::string criuVersion_;
+    std::atomic<bool> go_ = false, lockNetwork_ = false, stopped_ = false;
     std::thread thread_;
 };
 

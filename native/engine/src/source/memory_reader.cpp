@@ -9,13 +9,14 @@
 namespace pclive {
 namespace {
 
-/// The runs that are still to be read, as the kernel wants them.
+/// What is still to be done of a list of pieces, as the kernel wants it.
 class Rest {
   public:
     explicit Rest(std::span<const wire::RunEntry> runs) {
         for (const auto &run : runs)
             parts_.push_back({reinterpret_cast<void *>(run.start), run.pages * kPageSize});
     }
+    explicit Rest(std::span<const iovec> parts) : parts_(parts.begin(), parts.end()) {}
     [[nodiscard]] std::span<iovec> parts() { return std::span(parts_).subspan(at_); }
     void skip(size_t bytes) {
         while (bytes) {
@@ -36,40 +37,46 @@ class Rest {
 } // namespace
 
 PageFlags MemoryReader::read(std::span<const wire::RunEntry> runs, uint8_t *to) {
+    iovec whole{to, 0};
+    for (const auto &run : runs)
+        whole.iov_len += run.pages * kPageSize;
+    return read(runs, std::span<const iovec>(&whole, 1));
+}
+
+PageFlags MemoryReader::read(std::span<const wire::RunEntry> runs, std::span<const iovec> to) {
     PageFlags unreadable;
-    Rest rest(runs);
+    Rest rest(runs), room(to);
     size_t done = 0;
     auto advance = [&](size_t bytes) {
         rest.skip(bytes);
+        room.skip(bytes);
         done += bytes;
     };
     while (!rest.parts().empty()) {
-        auto parts = rest.parts();
-        iovec local{to + done, wire::kMaxData - done};
-        ssize_t got = ::process_vm_readv(pid_, &local, 1, parts.data(), parts.size(), 0);
+        auto theirs = rest.parts(), ours = room.parts();
+        ssize_t got = ::process_vm_readv(pid_, ours.data(), ours.size(), theirs.data(), theirs.size(), 0);
         if (got < 0 && errno == ESRCH)
             throw ProcessGone(pid_);
-        if (got > 0) {
+        if (got >= static_cast<ssize_t>(kPageSize)) {
             advance(static_cast<size_t>(got) / kPageSize * kPageSize);
             continue;
         }
-        auto &part = parts.front();
-        if (size_t bytes =
-                readThroughFile(reinterpret_cast<uint64_t>(part.iov_base), to + done, part.iov_len)) {
+        if (size_t bytes = readThroughFile(theirs.front(), ours.front())) {
             advance(bytes);
             continue;
         }
         unreadable.set(done / kPageSize);
-        std::memset(to + done, 0, kPageSize);
+        std::memset(ours.front().iov_base, 0, kPageSize);
         advance(kPageSize);
     }
     return unreadable;
 }
 
-size_t MemoryReader::readThroughFile(uint64_t at, uint8_t *to, size_t bytes) {
+size_t MemoryReader::readThroughFile(const iovec &from, const iovec &to) {
     if (!file_)
         file_ = openProc(pid_, "mem", O_RDONLY);
-    ssize_t got = ::pread(file_.get(), to, bytes, static_cast<off_t>(at));
+    ssize_t got = ::pread(file_.get(), to.iov_base, std::min(from.iov_len, to.iov_len),
+                          static_cast<off_t>(reinterpret_cast<uint64_t>(from.iov_base)));
     return got < 0 ? 0 : static_cast<size_t>(got) / kPageSize * kPageSize;
 }
 

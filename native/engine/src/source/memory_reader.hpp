@@ -7,6 +7,7 @@
 #include <bitset>
 #include <span>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 namespace pclive {
 
@@ -18,12 +19,15 @@ class MemoryReader {
   public:
     explicit MemoryReader(pid_t pid) : pid_(pid) {}
 
-    /// Reads the pages of `runs` (at most kMaxPagesPerFrame), one after the other, to `to`. Returns those
-    /// that cannot be read at all: unmapped meanwhile, guard pages, device memory. Throws ProcessGone.
+    /// Reads the pages of `runs` (at most kMaxPagesPerFrame), one after the other, to `to`: pieces of our
+    /// memory that hold whole pages, and as many as `runs` has. Returns those that cannot be read at all,
+    /// which become zero: unmapped meanwhile, guard pages, device memory. Throws ProcessGone.
+    PageFlags read(std::span<const wire::RunEntry> runs, std::span<const iovec> to);
+    /// The same to one piece.
     PageFlags read(std::span<const wire::RunEntry> runs, uint8_t *to);
 
   private:
-    size_t readThroughFile(uint64_t at, uint8_t *to, size_t bytes);
+    size_t readThroughFile(const iovec &from, const iovec &to);
 
     pid_t pid_;
     Fd file_;

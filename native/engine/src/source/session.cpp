@@ -4,6 +4,8 @@
 #include "source/container.hpp"
 #include "source/dump_socket.hpp"
 #include "source/files.hpp"
+#include "source/timing.hpp"
+#include "source/wire_sink.hpp"
 #include "wire/send.hpp"
 #include <unordered_map>
 
@@ -88,7 +90,9 @@ class SourceSession final : public Session {
             throw Error("wrong-state", "begin was given already");
         pages_ = boolField(arguments, "pages", true);
         if (pages_)
-            container_ = std::make_unique<Container>(containerOptions(arguments), events_);
+            container_ = std::make_unique<Container>(
+                containerOptions(arguments, chooseTracker(stringField(arguments, "tracker", "auto"))),
+                events_);
         auto dump = std::make_shared<DumpSocket>(stringField(arguments, "overlaySocket"), pages_, events_);
         {
             std::lock_guard parts(parts_);
@@ -100,24 +104,11 @@ class SourceSession final : public Session {
         return Json::object();
     }
 
-    ContainerOptions containerOptions(const Json &arguments) const {
-        ContainerOptions options;
-        options.initPid = static_cast<pid_t>(numberField(arguments, "initPid", 1, 1u << 22));
-        auto files = arguments.find("cgroupProcs");
-        if (files == arguments.end() || !files->is_array() || files->empty())
-            throw invalidField("cgroupProcs", "a list of paths");
-        for (const auto &file : *files)
-            options.cgroupProcs.push_back(file.is_string()
-                                              ? file.get<std::string>()
-                                              : throw invalidField("cgroupProcs", "a list of paths"));
-        options.tracker =
-            chooseTracker(arguments.contains("tracker") ? stringField(arguments, "tracker") : "auto");
-        return options;
-    }
-
     Json round(const Json &) {
         std::unique_lock lock(work_);
-        return trackedContainer("round").round(connected(), bandwidth_);
+        auto &container = trackedContainer("round");
+        WireSink sink(connected(), bandwidth_, kNiceInRounds);
+        return container.round(sink);
     }
 
     Json dirty(const Json &) {
@@ -134,9 +125,9 @@ class SourceSession final : public Session {
                     {"scanMs", 0}, {"sendMs", 0}, {"totalMs", 0}};
         }
         auto &container = trackedContainer("final");
-        auto &channel = connected();
+        WireSink sink(connected(), 0, kNiceInFinal); // no limit: it would make the pause longer
         phase_ = Phase::final;
-        return container.final(channel, [this](Snapshot snapshot) {
+        return container.final(sink, [this](Snapshot snapshot) {
             currentDump()->setSnapshot(std::move(snapshot));
             events_.emit("snapshotted");
         });

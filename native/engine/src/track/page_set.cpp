@@ -83,6 +83,15 @@ void PageSet::missing(const Range &range, Ranges &result) const {
     }
 }
 
+bool PageSet::anyIn(const Range &range) const {
+    bool any = false;
+    for (auto at = blocks_.lower_bound(range.start / kBlockBytes);
+         !any && at != blocks_.end() && at->first * kBlockBytes < range.end; ++at)
+        eachWord(range, at->first,
+                 [&, &bits = at->second](uint64_t word, uint64_t mask) { any = any || (bits[word] & mask); });
+    return any;
+}
+
 Ranges PageSet::ranges() const {
     Ranges result;
     for (const auto &[block, bits] : blocks_)

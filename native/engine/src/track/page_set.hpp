@@ -20,6 +20,7 @@ class PageSet {
     Ranges retain(const Ranges &keep);
     /// Appends those parts of `range` that are not in the set.
     void missing(const Range &range, Ranges &result) const;
+    [[nodiscard]] bool anyIn(const Range &range) const;
     /// The whole set, sorted, neighbours joined.
     [[nodiscard]] Ranges ranges() const;
     [[nodiscard]] uint64_t pages() const { return pages_; }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace pclive::dest {
+namespace pclive::image {
 
 inline constexpr uint32_t kInParent = 1; ///< the contents are in the parent directory
 inline constexpr uint32_t kPresent = 4;  ///< the contents are in this directory's pages image
@@ -26,7 +26,7 @@ struct Pagemap {
 
 /// The bytes of a pagemap image.
 std::string encodePagemap(const Pagemap &pagemap);
-/// Errors: "images" when it is malformed.
-Pagemap decodePagemap(const std::string &bytes);
+/// `name` of the file, for the error "images" when it is malformed.
+Pagemap decodePagemap(const std::string &bytes, const std::string &name);
 
-} // namespace pclive::dest
+} // namespace pclive::image

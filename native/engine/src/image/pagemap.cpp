@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dest/pagemap.hpp"
+#include "image/pagemap.hpp"
 
 #include "wire/frames.hpp"
 #include <algorithm>
 #include <cstring>
 
-namespace pclive::dest {
+namespace pclive::image {
 namespace {
 
 constexpr uint32_t kImageMagic = 0x54564319;
@@ -15,9 +15,8 @@ constexpr uint64_t kMaxEntryPages = 0x7fffffff; // the older field is 32 bits wi
 // Fields of the two messages.
 enum : uint32_t { kPagesId = 1, kVaddr = 1, kNrPagesOld = 2, kInParentField = 3, kFlags = 4, kNrPages = 5 };
 
-Error malformedImage() {
-    return Error("images", "a pagemap image of the skeleton is malformed");
-}
+/// Told with the file's name by decodePagemap().
+struct Malformed {};
 
 void putWord(std::string &out, uint32_t word) {
     out.append(reinterpret_cast<const char *>(&word), sizeof word);
@@ -60,13 +59,13 @@ class Reader {
             if (!(byte & 0x80))
                 return value;
         }
-        throw malformedImage();
+        throw Malformed{};
     }
 
   private:
     const char *bytes(size_t size) {
         if (size > static_cast<size_t>(end_ - at_))
-            throw malformedImage();
+            throw Malformed{};
         const char *here = at_;
         at_ += size;
         return here;
@@ -79,7 +78,7 @@ template <class Visit> void forEachField(Reader message, Visit visit) {
     while (!message.done()) {
         uint64_t key = message.varint();
         if (key & 7)
-            throw malformedImage();
+            throw Malformed{};
         visit(static_cast<uint32_t>(key >> 3), message.varint());
     }
 }
@@ -105,7 +104,7 @@ PagemapEntry decodeEntry(Reader message) {
         entry.flags = kPresent;
     if (entry.pages > wire::kMaxAddress / wire::kPageSize || entry.start > wire::kMaxAddress ||
         entry.start % wire::kPageSize)
-        throw malformedImage();
+        throw Malformed{};
     return entry;
 }
 
@@ -134,10 +133,10 @@ std::string encodePagemap(const Pagemap &pagemap) {
     return out;
 }
 
-Pagemap decodePagemap(const std::string &bytes) {
+Pagemap decodePagemap(const std::string &bytes, const std::string &name) try {
     Reader reader(bytes.data(), bytes.size());
     if (reader.word() != kImageMagic || reader.word() != kPagemapMagic)
-        throw malformedImage();
+        throw Malformed{};
     Pagemap pagemap;
     forEachField(reader.message(), [&](uint32_t field, uint64_t value) {
         if (field == kPagesId)
@@ -146,6 +145,8 @@ Pagemap decodePagemap(const std::string &bytes) {
     while (!reader.done())
         pagemap.entries.push_back(decodeEntry(reader.message()));
     return pagemap;
+} catch (const Malformed &) {
+    throw Error("images", name + " is no pagemap image, or a damaged one");
 }
 
-} // namespace pclive::dest
+} // namespace pclive::image
