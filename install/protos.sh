@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generate the message code of protos/ into OUT, each file with its .d.ts: shim.js, what every shim needs at once;
-# metrics.js and migration.js, which a shim loads when it is asked for them; agent.js.
+# Generate the message code of protos/ into OUT, each file with its .d.ts: bootstrap.js, for the first moments of a shim;
+# shim.js, what every shim needs; metrics.js and migration.js, which a shim loads when it is asked for them; agent.js.
 # usage: install/protos.sh OUT
 set -euo pipefail
 
@@ -36,7 +36,8 @@ generate() {
 # Absolute names: a file named in two ways would be read twice.
 cd "$root"
 c=$root/protos/containerd p=$root/protos/pclive
-mapfile -t core < <(printf '%s\n' "$c"/*.proto | grep -v '/cgroups[12].proto$')
+mapfile -t core < <(printf '%s\n' "$c"/*.proto | grep -Ev '/(cgroups[12]|bootstrap).proto$')
+generate bootstrap --no-service --no-convert --no-create "$c"/{bootstrap,runc}.proto
 generate shim --no-service --no-convert --no-create "${core[@]}" "$p/incoming.proto"
 generate metrics --no-service --no-convert --no-create "$c"/cgroups[12].proto
 generate migration --no-service --no-convert --no-create "$p/shim.proto"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make the shim's one file, OUT/containerd-shim-pclive-v2: the launcher, the Node addon, the JavaScript, and the code
-# cache that V8 makes of it in a trial run (install/shim/trial.mjs). It works wherever it is copied.
+# Make the shim's one file, OUT/containerd-shim-pclive-v2: the launcher, the Node addon, the JavaScript in two scripts
+# (see shim/main.ts), and the code caches that V8 makes of them in a trial run (install/shim/trial.mjs). It works
+# wherever it is copied.
 # usage: install/shim.sh BUILD OUT
 set -euo pipefail
 
@@ -24,24 +25,26 @@ esbuild() { # ENTRY OUTPUT OPTION...: one script, in which every dynamic import 
 # Libraries that few shims need are functions inside of the script: what is not called costs nothing.
 parts=(zod pino)
 
+script() { # ENTRY NAME FILE...: the entry's bundle behind what the files say, as $work/NAME.js
+	local externals=("${parts[@]}" '#shim/rest')
+	esbuild "$1" "$work/$2.bundle.js" "${externals[@]/#/--external:}" --define:import.meta.url=__file
+	cat "$root/install/shim/prologue.js" "${@:3}" "$work/$2.bundle.js" - >"$work/$2.js" <<<'return module.exports; })'
+	# One byte a character, as a string that is not copied must be: what is left outside of ASCII is in comments.
+	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$work/$2.js"
+}
+
 bundle() {
 	local part
 	for part in "${parts[@]}"; do
 		esbuild "$root/node_modules/$part" "$work/$part.js"
-	done
-	esbuild "$build/js/shim/main.js" "$work/main.js" "${parts[@]/#/--external:}" --define:import.meta.url=__file
-	{
-		cat "$root/install/shim/prologue.js"
-		for part in "${parts[@]}"; do
+		{
 			echo "__parts.$part = function (module, exports, require) {"
 			cat "$work/$part.js"
 			echo "};"
-		done
-		cat "$work/main.js"
-		echo "})"
-	} >"$work/shim.js"
-	# One byte a character, as a string that is not copied must be: what is left outside of ASCII is in comments.
-	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$work/shim.js"
+		} >"$work/$part.part.js"
+	done
+	script "$build/js/shim/main.js" start "$root/install/shim/rest.js"
+	script "$build/js/shim/rest.js" rest "$work"/*.part.js
 }
 
 quoted() { printf '"%s", ' "$@"; }
@@ -52,7 +55,7 @@ compile() {
 		"${c[@]}" -DPCLIVE_NODE_PATH="\"$node\"" -DPCLIVE_NODE_FLAGS="$(quoted "${flags[@]}")" \
 			-o "$work/$(basename "$source" .c).o" "$source"
 	done
-	"${c[@]}" -DSOURCE_FILE="\"$work/shim.js\"" -DCACHE_FILE="\"$work/shim.cache\"" -o "$work/payload.o" "$root/native/launcher/payload.S"
+	"${c[@]}" -Wa,-I"$work" -o "$work/payload.o" "$root/native/launcher/payload.S"
 }
 
 # A shared object for Node, with an entry point and an interpreter so that the kernel can execute it too. Symbols
@@ -67,16 +70,16 @@ link() { # OUTPUT
 }
 
 make_cache() {
-	: >"$work/shim.cache"
+	: >"$work/start.cache"
+	: >"$work/rest.cache"
 	compile
 	link "$work/trial"
-	timeout 180 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work/shim.cache.new"
-	mv "$work/shim.cache.new" "$work/shim.cache"
+	timeout 180 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work"
 }
 
 key=$(cat "$0" "$root"/install/shim/* "$root"/native/launcher/* "$build/native/addon/pclive.node" <("$node" --version) | sha256sum | cut -c 1-32)
 bundle
-key+=$(sha256sum <"$work/shim.js" | cut -c 1-32)
+key+=$(cat "$work/start.js" "$work/rest.js" | sha256sum | cut -c 1-32)
 if [[ ! -x $out/containerd-shim-pclive-v2 || $(cat "$work/key" 2>/dev/null) != "$key" ]]; then
 	make_cache
 	compile

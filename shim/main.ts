@@ -1,30 +1,31 @@
-/** containerd-shim-pclive-v2: chooses what this invocation does. Each action loads only what it needs. */
+/**
+ * containerd-shim-pclive-v2: chooses what this invocation does. containerd waits for `start`, so that is here, with as
+ * little as it needs; everything else is a script of its own in the shim's file.
+ */
 import { parseFlags } from "./cli/flags.js";
+import { reportError } from "./cli/report.js";
+import { start } from "./cli/start.js";
 
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2));
   switch (flags.action) {
     case "start": {
       // The launcher tells containerd of an error; see its report.
-      const [{ start }, { reportError }] = await Promise.all([
-        import("./cli/start.js"),
-        import("./cli/report.js"),
-      ]);
       return start(flags).catch((error: unknown) => {
         reportError(textOf(error));
         process.exit(1);
       });
     }
     case "delete": {
-      const { deleteLeftovers } = await import("./cli/delete.js");
+      const { deleteLeftovers } = await import("#shim/rest");
       return finish(await deleteLeftovers(flags));
     }
     case "info": {
-      const { info } = await import("./cli/info.js");
+      const { info } = await import("#shim/rest");
       return finish(await info());
     }
     case "version": {
-      const { version } = await import("./cli/info.js");
+      const { version } = await import("#shim/rest");
       return finish(version());
     }
   }

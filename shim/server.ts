@@ -7,6 +7,7 @@ import { commandRunner } from "./container/command.js";
 import type { ShimEnv } from "./container/env.js";
 import type { ShimHost } from "./container/migratable.js";
 import { Reaper } from "./container/reaper.js";
+import type { Entrance } from "./entrance.js";
 import { messageOf } from "./errors.js";
 import { deliverTo } from "./events/containerd.js";
 import { Publisher } from "./events/publisher.js";
@@ -17,18 +18,13 @@ import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
 import { taskMethods } from "./service/task.js";
 import { leaveWhenVacant } from "./service/vacancy.js";
-import { UNIX } from "./transport.js";
 
 /** What is left when the last client has its answer: some events for a containerd that is busy. */
 const FLUSH_MS = 3000;
 const CLOSE_MS = 500;
 
-/**
- * Serves at `socketPath` until a Shutdown.
- * @returns once clients can connect
- * @throws what listening throws, e.g. EADDRINUSE
- */
-export async function serve(flags: Flags, socketPath: string): Promise<void> {
+/** Serves who comes to the entrance, until a Shutdown. */
+export async function serve(flags: Flags, socketPath: string, entrance: Entrance): Promise<void> {
   const log = openLog({
     bundle: process.cwd(),
     namespace: flags.namespace,
@@ -47,7 +43,7 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
     runCommand: commandRunner(reaper),
   };
   const containers = new Registry();
-  useTransport(UNIX);
+  useTransport(entrance.transport());
   const server = new Server({
     authorize: mustBeOurUser,
     onRefused: (error) => log.warn({ error: messageOf(error) }, "connection refused"),
@@ -73,18 +69,11 @@ export async function serve(flags: Flags, socketPath: string): Promise<void> {
   server.addService("containerd.task.v2.Task", task);
   server.addService("containerd.task.v3.Task", task);
   server.addService("pclive.shim.v1.Migration", migrationMethods(host));
-  // Only our own user may connect.
-  const umask = process.umask(0o177);
-  try {
-    await server.listen({ path: socketPath });
-  } finally {
-    process.umask(umask);
-  }
-  // Only now: a call that found the socket taken is made again, and a reaper left over from it would take exits away.
   surviveMistakes(log);
   setSubreaper();
   reaper.start();
   leaveWhenVacant(containers, () => shutdown.request());
+  await server.listen({ path: socketPath });
   log.debug({ pid: process.pid }, "shim serves");
 }
 

@@ -1,4 +1,4 @@
-// The beginning of the shim's one script, a function that the launcher's line of JavaScript calls.
+// The beginning of each of the shim's scripts, a function of Node's require and the addon that gives the script's exports.
 (function (__require, __addon) {
 const __file = "file://" + encodeURI(process.argv[1]);
 globalThis[Symbol.for("pclive.addon")] = __addon;

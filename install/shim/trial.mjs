@@ -1,22 +1,32 @@
-// trial.mjs SHIM CACHE: lets the shim serve one make-believe container and keeps what V8 compiled for that, as code cache.
+// trial.mjs SHIM FOLDER: lets the shim serve one make-believe container and keeps what V8 compiled for that, as code caches
+// of its two scripts, FOLDER/start.cache and FOLDER/rest.cache.
 // Run by Node with the flags that the shim will have. Nothing is measured or tested here, so runC is a script that
 // starts a sleep, and no privilege is needed.
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { containerd as first } from "#protos/bootstrap";
 import { containerd, google } from "#protos/shim";
 import { Client, Server, unary } from "#ttrpc";
 
-const [shim, cache] = process.argv.slice(2);
+const [shim, caches] = process.argv.slice(2);
 const LIMIT_MS = 120_000;
 const BOOTSTRAP = `
   const a = { exports: {} };
   process.dlopen(a, process.argv[1]);
-  const vm = require("vm"), fs = require("fs");
-  const script = new vm.Script(a.exports.payload().source, { filename: process.argv[1] });
-  process.on("exit", () => fs.writeFileSync(${JSON.stringify(cache)}, script.createCachedData()));
-  script.runInThisContext()(require, a.exports);
+  const vm = require("vm"), fs = require("fs"), Script = vm.Script, scripts = [];
+  // The start script makes the other one itself: without the cache that is still to come.
+  vm.Script = function (source, { filename }) {
+    const script = new Script(source, { filename });
+    scripts.push(script);
+    return script;
+  };
+  process.on("exit", () => {
+    for (const [index, name] of ["start", "rest"].entries())
+      fs.writeFileSync(${JSON.stringify(caches)} + "/" + name + ".cache", scripts[index].createCachedData());
+  });
+  new vm.Script(a.exports.startScript().source, { filename: process.argv[1] }).runInThisContext()(require, a.exports);
 `;
 const RUNC = `#!/bin/sh
 for word; do
@@ -48,7 +58,7 @@ async function serveEvents() {
 
 /** The shim's server; resolves with its address. */
 function startShim() {
-  const params = containerd.runtime.bootstrap.v1.BootstrapParams.encode({
+  const params = first.runtime.bootstrap.v1.BootstrapParams.encode({
     instanceId: "trial",
     namespace: "trial",
     socketDir: folder,
@@ -66,7 +76,7 @@ function startShim() {
     child.stdio[3].on("end", () => {
       const report = Buffer.concat(chunks);
       if (report[0] !== 6) return reject(new Error(`the shim did not start: ${report}`));
-      resolve(containerd.runtime.bootstrap.v1.BootstrapResult.decode(report.subarray(1)).address);
+      resolve(first.runtime.bootstrap.v1.BootstrapResult.decode(report.subarray(1)).address);
     });
   });
   return { child, address, ended: new Promise((resolve) => child.once("exit", resolve)) };
@@ -124,7 +134,9 @@ try {
   const client = await Client.connect((await server.address).replace("unix://", ""), { connectTimeoutMs: 5000 });
   await live(client.service("containerd.task.v2.Task", METHODS));
   await server.ended;
-  if (readFileSync(cache).length === 0) throw new Error("trial: the code cache is empty");
+  for (const name of ["start", "rest"]) {
+    if (readFileSync(join(caches, `${name}.cache`)).length === 0) throw new Error(`trial: no code cache of ${name}`);
+  }
 } finally {
   server?.child.kill("SIGKILL");
   clearTimeout(timer);

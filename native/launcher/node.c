@@ -14,7 +14,7 @@ extern char **environ;
 // which all shims share, together with V8's own notes of what it made of that source (nothing is parsed
 // again).
 static const char BOOTSTRAP[] = "const a={exports:{}};process.dlopen(a,process.argv[1]);"
-                                "const {source,cache}=a.exports.payload();"
+                                "const {source,cache}=a.exports.startScript();"
                                 "new "
                                 "(require('vm').Script)(source,{filename:process.argv[1],cachedData:cache})."
                                 "runInThisContext()(require,a.exports)";

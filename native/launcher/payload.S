@@ -1,13 +1,16 @@
-// The JavaScript and its code cache as read-only pages of the file. SOURCE_FILE and CACHE_FILE are given by the build.
+// The shim's two scripts and V8's code caches of them, as read-only pages of the file. The assembler's search path (-I)
+// leads to NAME.js and NAME.cache.
 	.section .rodata.pclive, "a"
-	.global pclive_source_begin, pclive_source_end, pclive_cache_begin, pclive_cache_end
-	.hidden pclive_source_begin, pclive_source_end, pclive_cache_begin, pclive_cache_end
+	.macro blob symbol, file
+	.global \symbol\()_begin, \symbol\()_end
+	.hidden \symbol\()_begin, \symbol\()_end
 	.balign 4096
-pclive_source_begin:
-	.incbin SOURCE_FILE
-pclive_source_end:
-	.balign 4096
-pclive_cache_begin:
-	.incbin CACHE_FILE
-pclive_cache_end:
+\symbol\()_begin:
+	.incbin "\file"
+\symbol\()_end:
+	.endm
+	blob pclive_start_source, start.js
+	blob pclive_start_cache, start.cache
+	blob pclive_rest_source, rest.js
+	blob pclive_rest_cache, rest.cache
 	.section .note.GNU-stack, "", %progbits

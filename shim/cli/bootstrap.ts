@@ -1,6 +1,6 @@
 /** What containerd writes to the standard input of `start`, and how it wants the answer. */
 import { fstatSync, readSync } from "node:fs";
-import { containerd, google } from "#protos/shim";
+import { containerd, google } from "#protos/bootstrap";
 import { type Any, bytesOf, typeNameOf } from "../wire.js";
 import type { Flags } from "./flags.js";
 

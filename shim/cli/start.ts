@@ -5,9 +5,9 @@
 import { mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { readSpec, writeAddress } from "../bundle/files.js";
+import { Entrance } from "../entrance.js";
 import { errnoOf } from "../errors.js";
-import { serve } from "../server.js";
-import { answerOf, type Bootstrap, parseBootstrap, readInput } from "./bootstrap.js";
+import { answerOf, parseBootstrap, readInput } from "./bootstrap.js";
 import { joinShimCgroup } from "./cgroup.js";
 import { checkIdentity, type Flags } from "./flags.js";
 import { leaveLauncher, reportAnswer } from "./report.js";
@@ -25,7 +25,8 @@ export async function start(flags: Flags): Promise<void> {
   const path = socketPath(pathOfAddress(flags.address), flags.namespace, group, bootstrap.socketDir);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const address = `unix://${path}`;
-  if (!(await listen(flags, bootstrap, path))) {
+  const entrance = await open(path);
+  if (entrance === undefined) {
     writeAddress(bundle, address);
     reportAnswer(answerOf(bootstrap, address));
     process.exit(0);
@@ -34,27 +35,38 @@ export async function start(flags: Flags): Promise<void> {
     writeAddress(bundle, address);
     joinShimCgroup(bootstrap.shimCgroup);
   } catch (error) {
-    unlinkSync(path);
+    await entrance.close();
     throw error;
   }
   adjustOomScore();
   leaveLauncher(join(bundle, "log"));
   reportAnswer(answerOf(bootstrap, address));
+  await serveOrLeave({ ...flags, debug: bootstrap.debug }, path, entrance);
 }
 
-/** @returns false when a server of the group accepts connections at `path` */
-async function listen(flags: Flags, bootstrap: Bootstrap, path: string): Promise<boolean> {
-  const options = { ...flags, debug: bootstrap.debug };
+/** @returns undefined when a server of the group accepts connections at `path` */
+async function open(path: string): Promise<Entrance | undefined> {
   try {
-    await serve(options, path);
-    return true;
+    return new Entrance(path);
   } catch (error) {
     if (errnoOf(error) !== "EADDRINUSE") throw error;
   }
-  if (await isAlive(path)) return false;
+  if (await isAlive(path)) return undefined;
   unlinkSync(path);
-  await serve(options, path);
-  return true;
+  return new Entrance(path);
+}
+
+/** While containerd reads the answer and connects, the rest of the shim is loaded. */
+async function serveOrLeave(flags: Flags, path: string, entrance: Entrance): Promise<void> {
+  try {
+    const { serve } = await import("#shim/rest");
+    await serve(flags, path, entrance);
+  } catch (error) {
+    // The launcher is gone: what is left of descriptor 2 is the log. containerd sees its connection close.
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    await entrance.close();
+    process.exit(1);
+  }
 }
 
 /** A little likelier to be killed than containerd, whose score this is, much less than the containers. */

@@ -5,33 +5,50 @@
 #include <cstddef>
 
 // Defined by the linked file only; elsewhere their addresses are null.
-extern "C" {
-__attribute__((weak, visibility("hidden"))) extern char pclive_source_begin[];
-__attribute__((weak, visibility("hidden"))) extern char pclive_source_end[];
-__attribute__((weak, visibility("hidden"))) extern char pclive_cache_begin[];
-__attribute__((weak, visibility("hidden"))) extern char pclive_cache_end[];
-}
+#define PCLIVE_BLOB(name)                                                                                    \
+    extern "C" __attribute__((weak, visibility("hidden"))) char name##_begin[], name##_end[]
+PCLIVE_BLOB(pclive_start_source);
+PCLIVE_BLOB(pclive_start_cache);
+PCLIVE_BLOB(pclive_rest_source);
+PCLIVE_BLOB(pclive_rest_cache);
 
 namespace {
 
-// () -> {source, cache}: the source in Latin-1 (it is ASCII), V8's code cache. Neither is copied: both are
-// pages of the file, which all shims share.
-napi_value payload(napi_env env, napi_callback_info) {
-    napi_value result, source, cache;
+struct Blob {
+    char *begin, *end;
+    [[nodiscard]] size_t size() const { return static_cast<size_t>(end - begin); }
+};
+
+// {source, cache}: the source in Latin-1 (it is ASCII), V8's code cache. Neither is copied: both are pages of
+// the file, which all shims share. Null with an exception pending.
+napi_value script(napi_env env, Blob source, Blob cache) {
+    napi_value result, text, bytes;
     bool copied = false;
-    const auto size = static_cast<size_t>(pclive_source_end - pclive_source_begin);
-    const auto cacheSize = static_cast<size_t>(pclive_cache_end - pclive_cache_begin);
-    if (node_api_create_external_string_latin1(env, pclive_source_begin, size, nullptr, nullptr, &source,
-                                               &copied) != napi_ok ||
-        napi_create_external_buffer(env, cacheSize, pclive_cache_begin, nullptr, nullptr, &cache) !=
-            napi_ok ||
-        napi_create_object(env, &result) != napi_ok ||
-        napi_set_named_property(env, result, "source", source) != napi_ok ||
-        napi_set_named_property(env, result, "cache", cache) != napi_ok) {
-        napi_throw_error(env, nullptr, "the shim's code cannot be taken out of its file");
-        return nullptr;
-    }
-    return result;
+    if (node_api_create_external_string_latin1(env, source.begin, source.size(), nullptr, nullptr, &text,
+                                               &copied) == napi_ok &&
+        napi_create_external_buffer(env, cache.size(), cache.begin, nullptr, nullptr, &bytes) == napi_ok &&
+        napi_create_object(env, &result) == napi_ok &&
+        napi_set_named_property(env, result, "source", text) == napi_ok &&
+        napi_set_named_property(env, result, "cache", bytes) == napi_ok)
+        return result;
+    napi_throw_error(env, nullptr, "the shim's code cannot be taken out of its file");
+    return nullptr;
+}
+
+napi_value startScript(napi_env env, napi_callback_info) {
+    return script(env, {pclive_start_source_begin, pclive_start_source_end},
+                  {pclive_start_cache_begin, pclive_start_cache_end});
+}
+
+napi_value restScript(napi_env env, napi_callback_info) {
+    return script(env, {pclive_rest_source_begin, pclive_rest_source_end},
+                  {pclive_rest_cache_begin, pclive_rest_cache_end});
+}
+
+void add(napi_env env, napi_value exports, const char *name, napi_callback callback) {
+    napi_value function;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok)
+        napi_set_named_property(env, exports, name, function);
 }
 
 } // namespace
@@ -39,11 +56,10 @@ napi_value payload(napi_env env, napi_callback_info) {
 namespace pclive {
 
 void initPayload(napi_env env, napi_value exports) {
-    if (pclive_source_begin == nullptr)
+    if (pclive_start_source_begin == nullptr)
         return;
-    napi_value function;
-    if (napi_create_function(env, "payload", NAPI_AUTO_LENGTH, payload, nullptr, &function) == napi_ok)
-        napi_set_named_property(env, exports, "payload", function);
+    add(env, exports, "startScript", startScript);
+    add(env, exports, "restScript", restScript);
 }
 
 } // namespace pclive

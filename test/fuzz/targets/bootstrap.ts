@@ -1,5 +1,6 @@
 /** What containerd writes to `start`, and the options of a task: taken, or passed over, or refused by an error. */
 import assert from "node:assert/strict";
+import { containerd as messages } from "#protos/bootstrap";
 import { containerd, google } from "#protos/shim";
 import { parseBootstrap } from "../../../shim/cli/bootstrap.js";
 import { parseFlags } from "../../../shim/cli/flags.js";
@@ -25,7 +26,7 @@ const PARAMS = {
 export const bootstrap: Target = {
   name: "bootstrap",
   seeds: [
-    Buffer.from(containerd.runtime.bootstrap.v1.BootstrapParams.encode(PARAMS).finish()),
+    Buffer.from(messages.runtime.bootstrap.v1.BootstrapParams.encode(PARAMS).finish()),
     Buffer.from(Any.encode(OPTIONS).finish()),
     Buffer.alloc(0),
   ],

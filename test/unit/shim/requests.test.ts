@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { containerd as bootstrap } from "#protos/bootstrap";
 import { containerd, google, pclive, runtimeoptions } from "#protos/shim";
 import { DEFAULT_OPTIONS, optionsFromJson, optionsToJson } from "../../../shim/bundle/options.js";
 import { parseBootstrap } from "../../../shim/cli/bootstrap.js";
@@ -100,7 +101,7 @@ describe("bootstrap", () => {
   it("takes nothing, options, and parameters for what they are", () => {
     const options = anyOf(RUNC, Options, { shimCgroup: "/shims" });
     const bare = google.protobuf.Any.encode(options).finish();
-    const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+    const { BootstrapParams } = bootstrap.runtime.bootstrap.v1;
     const params = {
       instanceId: "a",
       namespace: "default",
@@ -129,7 +130,7 @@ describe("bootstrap", () => {
   });
 
   it("does not fall for parameters of somebody else", () => {
-    const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+    const { BootstrapParams } = bootstrap.runtime.bootstrap.v1;
     const other = BootstrapParams.encode({ instanceId: "b", namespace: "default", socketDir: "/s" }).finish();
     assert.equal(parseBootstrap(other, flags).socketDir, undefined);
   });

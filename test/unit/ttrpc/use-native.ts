@@ -1,9 +1,13 @@
 /** Loaded before the ttrpc tests, it has them use the shim's sockets; only the addon's cannot take a bound descriptor. */
+import { connectUnix } from "#addon";
 import { useTransport } from "#ttrpc";
-import { UNIX } from "../../../shim/transport.js";
+import { Entrance } from "../../../shim/entrance.js";
 import { NET } from "../../../shim/ttrpc/net-transport.js";
 
 useTransport({
-  connect: UNIX.connect,
-  listen: (address, ...handlers) => ("path" in address ? UNIX : NET).listen(address, ...handlers),
+  connect: connectUnix,
+  listen: async (address, ...handlers) => {
+    const transport = "path" in address ? new Entrance(address.path).transport() : NET;
+    return transport.listen(address, ...handlers);
+  },
 });
