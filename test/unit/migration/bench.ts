@@ -12,9 +12,14 @@ import { HandoverStore } from "../../../runtime/migration/handover.js";
 import type { Cgroup, DestinationContainer, SourceContainer } from "../../../runtime/migration/types.js";
 import { Runc } from "../../../runtime/runc/index.js";
 
-const FREEZER = "/sys/fs/cgroup/freezer";
+/** How to freeze by either version of cgroups; the first that this machine has is taken. */
+const FREEZERS = [
+  { version: 1, parent: "/sys/fs/cgroup/freezer", file: "freezer.state", frozen: "FROZEN", thawed: "THAWED" },
+  { version: 2, parent: "/sys/fs/cgroup", file: "cgroup.freeze", frozen: "1", thawed: "0" },
+] as const;
+const FREEZER = FREEZERS.find(({ parent }) => existsSync(join(parent, "cgroup.procs"))) ?? FREEZERS[0];
 /** Whether this machine lets us freeze: the tests of whole migrations need it. */
-export const canFreeze = existsSync(join(FREEZER, "cgroup.procs")) && process.getuid?.() === 0;
+export const canFreeze = existsSync(join(FREEZER.parent, "cgroup.procs")) && process.getuid?.() === 0;
 
 /** checkpoint: waits for the engine's go, then writes a list of descriptors; restore: until released, then a pid. */
 const FAKE_RUNC = `#!/bin/bash
@@ -28,7 +33,7 @@ wait_for() { for ((i = 0; i < 500; i++)); do [[ -e $1 ]] && return; engine_lives
 echo "$command" >> TRACES/runc
 case $command in
   checkpoint) [[ -e TRACES/broken ]] && { echo "(00.1) x" > "$work/dump.log"; exit 1; }
-    [[ -e TRACES/thaws ]] && { wait_for TRACES/go; echo THAWED > "$(cat TRACES/thaws)/freezer.state"; exit 0; }
+    [[ -e TRACES/thaws ]] && { wait_for TRACES/go; echo ${FREEZER.thawed} > "$(cat TRACES/thaws)/${FREEZER.file}"; exit 0; }
     wait_for TRACES/go; echo '["/dev/null","/dev/null","/dev/null"]' > "$images/descriptors.json";;
   restore) [[ -e TRACES/broken ]] && exit 1
     wait_for TRACES/released; cat TRACES/victim > "$pid";;
@@ -68,7 +73,7 @@ export class Bench {
 
   /** A process that counts, in a freezer of its own. */
   startVictim(): number {
-    this.#cgroup = join(FREEZER, `pclive-test-${process.pid}-${this.dir.slice(-6)}`);
+    this.#cgroup = join(FREEZER.parent, `pclive-test-${process.pid}-${this.dir.slice(-6)}`);
     mkdirSync(this.#cgroup);
     const counter = join(this.dir, "count");
     this.#victim = spawn("bash", ["-c", `for ((i = 1; ; i++)); do echo $i > '${counter}'; sleep 0.01; done`]);
@@ -87,13 +92,15 @@ export class Bench {
     return until(10_000, 20, () => this.count() !== before);
   }
 
-  freezerState(): string {
-    return readFileSync(join(this.#cgroup ?? "", "freezer.state"), "utf8").trim();
+  /** In words that are the same for both versions. */
+  freezer(): string {
+    const text = readFileSync(join(this.#cgroup ?? "", FREEZER.file), "utf8").trim();
+    return text === FREEZER.frozen ? "frozen" : text === FREEZER.thawed ? "thawed" : text;
   }
 
   cgroup(): Cgroup {
     const folder = this.#cgroup ?? "";
-    return { version: 1, freezerPath: folder, procsPaths: [join(folder, "cgroup.procs")] };
+    return { version: FREEZER.version, freezerPath: folder, procsPaths: [join(folder, "cgroup.procs")] };
   }
 
   source(): SourceContainer {
@@ -120,7 +127,7 @@ export class Bench {
 
   remove(): void {
     if (this.#cgroup) {
-      writeFileSync(join(this.#cgroup, "freezer.state"), "THAWED");
+      writeFileSync(join(this.#cgroup, FREEZER.file), FREEZER.thawed);
       this.#victim?.kill("SIGKILL");
       for (let i = 0; i < 200 && existsSync(this.#cgroup); i++) {
         try {

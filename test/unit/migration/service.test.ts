@@ -145,7 +145,7 @@ describe("the shim's migration service", function () {
     client.close();
     await sleep(200);
     assert.equal(await state(), "committed");
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     client = await Client.connect(join(bench.dir, "s"));
     assert.equal((await step("SourceFinish")).state, "done");
   });

@@ -37,7 +37,7 @@ describe("the source of a migration", function () {
   const state = async () => (await bench.records.read(ID))?.state;
 
   async function untouched(): Promise<void> {
-    assert.equal(bench.freezerState(), "THAWED");
+    assert.equal(bench.freezer(), "thawed");
     assert.ok(await bench.runs(), "the container runs");
     assert.deepEqual(readdirSync(bench.places.runDir), []);
   }
@@ -54,9 +54,9 @@ describe("the source of a migration", function () {
     assert.equal(report.finalPages, 2);
     assert.equal(report.skeletonBytes, 1234);
     assert.equal(report.wireBytes, 20000 + 9000 + 1234);
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     assert.equal((await move.commit()).state, "committed");
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     assert.equal((await move.finish()).state, "done");
     assert.deepEqual(readdirSync(bench.places.runDir), []);
   });
@@ -99,7 +99,7 @@ describe("the source of a migration", function () {
     await move.begin();
     const switchover = move.switchover();
     await sleep(100);
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     await Promise.all([assert.rejects(switchover), move.rollback("cancelled")]);
     assert.equal(await state(), "rolled-back");
     await untouched();
@@ -158,7 +158,7 @@ describe("the source of a migration", function () {
     await move.switchover();
     await move.commit();
     assert.equal((await move.rollback("the agent's connection closed"))?.state, "committed");
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     assert.equal((await move.rollback("refused"))?.state, "returned");
     await untouched();
   });
@@ -176,6 +176,6 @@ describe("the source of a migration", function () {
   it("refuses a container with processes that CRIU would lose", async () => {
     bench.execs = ["shell"];
     await assert.rejects(migration().begin(), { code: "unsupported", message: /shell/ });
-    assert.equal(bench.freezerState(), "THAWED");
+    assert.equal(bench.freezer(), "thawed");
   });
 });
