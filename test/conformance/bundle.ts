@@ -49,7 +49,6 @@ export function makeBundle(
   spec.process.args = [...args];
   spec.process.terminal = false;
   spec.root.readonly = false;
-  spec.linux.cgroupsPath = `/conformance/${id}`;
   change(spec);
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
   return drainLog(join(bundle, "log"), join(bundle, "..", `${id}.log`));

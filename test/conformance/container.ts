@@ -1,8 +1,9 @@
 /** One container of a row: every call is made, and its outcome becomes a line of the record. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { containerd } from "#protos/shim";
+import type { containerd, google } from "#protos/shim";
 import { type Encodable, TtrpcError } from "#ttrpc";
+import { PATIENCE } from "../lib/patience.js";
 import type { TASK_METHODS, Task } from "../lib/task-api.js";
 import { codeOf, type Record } from "./record.js";
 import type { Connected } from "./shim.js";
@@ -19,7 +20,7 @@ type Methods = typeof TASK_METHODS;
 type Request<N extends keyof Methods> = Encodable<Methods[N]["request"]>;
 type Stdio = { stdin?: string; stdout?: string; stderr?: string; terminal?: boolean };
 
-const BLOCKED_MS = 400;
+const BLOCKED_MS = 400 * PATIENCE;
 
 export class Container {
   #deleted = false;
@@ -31,6 +32,8 @@ export class Container {
     readonly shim: Connected,
     readonly record: Record,
     readonly rootfs: containerd.types.Mount.$Properties[],
+    /** The runtime options of a Create that names none of its own. */
+    readonly options?: google.protobuf.Any.$Properties,
   ) {}
 
   get deleted(): boolean {
@@ -59,8 +62,9 @@ export class Container {
   }
 
   create(request: Partial<Request<"Create">> = {}, how?: As) {
-    const { id, bundle, rootfs } = this;
-    return this.call("Create", { id, bundle, rootfs, ...request }, how);
+    const { id, bundle, rootfs, options } = this;
+    const ordinary = { id, bundle, rootfs, ...(options ? { options } : {}) };
+    return this.call("Create", { ...ordinary, ...request }, how);
   }
   start(execId = "", how?: As) {
     return this.call("Start", { id: this.id, execId }, how);

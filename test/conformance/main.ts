@@ -1,12 +1,14 @@
 /**
  * Takes two shims through the same table and tells where they differ. Runs on a host with runC and the stock shim:
- * main.js [--stock PATH] [--ours PATH] [--only WORDS] [--messages] [--list]
+ * main.js [--stock PATH] [--ours PATH] [--only WORDS]… [--systemd] [--messages] [--list]
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { PATIENCE } from "../lib/patience.js";
+import { CGROUPFS, SYSTEMD } from "./cgroups.js";
 import { BROKEN, compare } from "./compare.js";
 import type { Line } from "./record.js";
 import { type Outcome, report, reportMessages } from "./report.js";
@@ -15,14 +17,16 @@ import { prepareRootfs, Scene } from "./scene.js";
 import type { Candidate } from "./shim.js";
 import { table } from "./table.js";
 
-const ROW_MS = 60_000;
+const ROW_MS = 60_000 * PATIENCE;
 const AT_ONCE = 3;
 
 const { values } = parseArgs({
   options: {
     stock: { type: "string", default: "/usr/bin/containerd-shim-runc-v2" },
     ours: { type: "string", default: "/usr/local/bin/containerd-shim-pclive-v2" },
-    only: { type: "string", default: "" },
+    only: { type: "string", multiple: true, default: [""] },
+    /** Cgroups are made by systemd, which must run. */
+    systemd: { type: "boolean", default: false },
     messages: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
   },
@@ -37,7 +41,8 @@ function generationOf(stock: string): string {
 }
 
 async function play(row: Row, index: number, candidate: Candidate, root: string): Promise<readonly Line[]> {
-  const scene = new Scene(candidate, join(root, `${candidate.name}${index}`), join(root, "rootfs"));
+  const driver = values.systemd ? SYSTEMD : CGROUPFS;
+  const scene = new Scene(candidate, join(root, `${candidate.name}${index}`), join(root, "rootfs"), driver);
   await scene.open();
   try {
     await bounded(row.steps(scene));
@@ -63,6 +68,7 @@ async function bounded(work: Promise<void>): Promise<void> {
  */
 function privateFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "conf-"));
+  chmodSync(folder, 0o711); // the root of a user namespace must get through to its root file system
   execFileSync("mount", ["--bind", folder, folder]);
   execFileSync("mount", ["--make-private", folder]);
   return folder;
@@ -94,7 +100,7 @@ async function playAll(
 }
 
 async function main(): Promise<number> {
-  const rows = table.filter(({ name }) => name.includes(values.only));
+  const rows = table.filter(({ name }) => values.only.some((words) => name.includes(words)));
   if (values.list) {
     for (const { name } of rows) console.log(name);
     return 0;

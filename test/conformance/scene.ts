@@ -15,9 +15,11 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
+import { PATIENCE } from "../lib/patience.js";
 import { makeRootfs } from "../lib/rootfs.js";
 import { until } from "../lib/until.js";
 import { makeBundle, type Spec } from "./bundle.js";
+import type { CgroupDriver } from "./cgroups.js";
 import { Container } from "./container.js";
 import { EventService } from "./events.js";
 import { Record } from "./record.js";
@@ -67,6 +69,7 @@ export class Scene {
     readonly candidate: Candidate,
     readonly folder: string,
     readonly rootfs: string,
+    readonly driver: CgroupDriver,
   ) {}
 
   async open(): Promise<void> {
@@ -81,7 +84,11 @@ export class Scene {
     const name = `c${this.#bundles.length + 1}`;
     const id = `${this.candidate.name}-${this.folder.split("/").at(-1)}-${name}`;
     const bundle = join(this.folder, id);
-    this.#logs.push(makeBundle(bundle, id, args, change.spec ?? (() => {})));
+    const log = makeBundle(bundle, id, args, (spec) => {
+      spec.linux.cgroupsPath = this.driver.pathOf(id);
+      change.spec?.(spec);
+    });
+    this.#logs.push(log);
     this.record.maskText(bundle, `<bundle of ${name}>`);
     this.record.maskText(id, name);
     const made = { name, id, bundle };
@@ -116,7 +123,7 @@ export class Scene {
     const shim = await connectTo(this.candidate, address);
     const rootfs = [{ type: "bind", source: this.rootfs, options: ["rbind", "rw"] }];
     const { name, id, bundle } = bundled;
-    const container = new Container(name, id, bundle, shim, this.record, rootfs);
+    const container = new Container(name, id, bundle, shim, this.record, rootfs, this.driver.options);
     const { shimPid } = await shim.task.Connect({ id });
     this.#started.push({ ...bundled, container, address, shimPid });
     return container;
@@ -194,7 +201,7 @@ export class Scene {
     });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<string>((resolve) => {
-      timer = setTimeout(() => resolve(`${text} … never ended`), 8000);
+      timer = setTimeout(() => resolve(`${text} … never ended`), 8000 * PATIENCE);
     });
     const result = await Promise.race([ended, late]);
     clearTimeout(timer);
@@ -253,7 +260,7 @@ export class Scene {
     if (state === undefined) return;
     if (state.status === 4) await task.Resume({ id }).catch(() => {});
     if (state.status !== 3) await task.Kill({ id, signal: 9 }).catch(() => {});
-    await task.Wait({ id }, { timeoutMs: 5000 }).catch(() => {});
+    await task.Wait({ id }, { timeoutMs: 5000 * PATIENCE }).catch(() => {});
     await task.Delete({ id }).then(
       () => container.markDeleted(),
       () => {},
@@ -261,7 +268,7 @@ export class Scene {
   }
 
   async #shutDown({ id, container, shimPid, bundle }: Started): Promise<void> {
-    await container.shim.task.Shutdown({ id }, { timeoutMs: 3000 }).catch(() => {});
+    await container.shim.task.Shutdown({ id }, { timeoutMs: 3000 * PATIENCE }).catch(() => {});
     await until(() => !isShim(shimPid, bundle), GONE_MS).catch(() => {});
     container.shim.client.close();
   }
@@ -271,7 +278,7 @@ export class Scene {
     for (const { name, id, bundle } of this.#bundles) {
       if (this.mounts(bundle) > 0) left.push(`mounts of ${name}`);
       if (existsSync(join(RUNC_ROOT, id))) left.push(`runC's state of ${name}`);
-      if (existsSync(`/sys/fs/cgroup/memory/conformance/${id}`)) left.push(`cgroup of ${name}`);
+      if (this.driver.exists(id)) left.push(`cgroup of ${name}`);
     }
     for (const { name, id, bundle, shimPid, address } of this.#started) {
       if (isShim(shimPid, bundle)) left.push(`shim of ${name}`);

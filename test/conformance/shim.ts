@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { Client } from "#ttrpc";
+import { PATIENCE } from "../lib/patience.js";
 import { TASK_METHODS, type Task } from "../lib/task-api.js";
 
 export interface Candidate {
@@ -26,8 +27,8 @@ export interface Answer {
 }
 
 const CRIU = "/usr/local/lib/pclive/criu";
-const COMMAND_MS = 20_000;
-const CALL_MS = 20_000;
+const COMMAND_MS = 20_000 * PATIENCE;
+const CALL_MS = 20_000 * PATIENCE;
 
 /** Runs an action; `before` are further flags. */
 export function runAction(

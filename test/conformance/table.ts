@@ -1,11 +1,13 @@
 /** All rows. */
 import type { Row } from "./row.js";
 import { binaryRows } from "./rows/binary.js";
+import { cgroupRows } from "./rows/cgroup.js";
 import { checkpointRows } from "./rows/checkpoint.js";
 import { controlRows } from "./rows/control.js";
 import { createRows } from "./rows/create.js";
 import { execRows } from "./rows/exec.js";
 import { initRows } from "./rows/init.js";
+import { namespaceRows } from "./rows/namespaces.js";
 import { orderRows } from "./rows/order.js";
 import { streamRows } from "./rows/streams.js";
 
@@ -18,4 +20,6 @@ export const table: readonly Row[] = [
   ...orderRows,
   ...streamRows,
   ...binaryRows,
+  ...namespaceRows,
+  ...cgroupRows,
 ];
