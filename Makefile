@@ -111,6 +111,10 @@ fuzz: js addon ## Fuzz what reads bytes from outside: FUZZ_SECONDS (60) for each
 test-softdirty: build lab-images ## A whole migration between two QEMU guests with soft-dirty
 	test/softdirty/run.sh
 
+.PHONY: test-cgroup2
+test-cgroup2: build lab-images $(BUILD)/test/ttrpc-peer ## Our shim beside the stock one with cgroup v2 and systemd, in a QEMU guest
+	test/cgroup2/run.sh
+
 .PHONY: test-clients
 test-clients: build lab-images ## ctr, Docker, nerdctl and crictl of three generations against PCLive
 	test/clients/tools.sh nerdctl

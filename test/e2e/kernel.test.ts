@@ -1,25 +1,26 @@
 /** What touches the kernel, done by the stock shim and by ours on one host: the results must be alike. */
 import assert from "node:assert/strict";
-import { type Beside, IN_LAB, OURS, runBeside, runProbe } from "../kernel/beside.js";
+import { type Beside, OURS, runBeside, runProbe } from "../kernel/beside.js";
 import { differences } from "../kernel/compare.js";
 import type { Lab } from "../lab/lab.js";
+import { PATIENCE } from "../lib/patience.js";
 import { theLab } from "./setup.js";
 
 describe("kernel, beside the stock shim", function () {
-  this.timeout(180_000);
+  this.timeout(180_000 * PATIENCE);
   let lab: Lab;
   before(async () => {
     lab = await theLab();
   });
 
   async function same(...scenarios: string[]): Promise<Beside> {
-    const results = await runBeside(lab, "a", IN_LAB, scenarios);
+    const results = await runBeside(lab, "a", scenarios);
     assert.deepEqual(results.ours, results.stock);
     return results;
   }
 
   it("tells the same figures, before, during and after", async () => {
-    const { stock, ours } = await runBeside(lab, "a", IN_LAB, ["stats", "statsUnlimited"]);
+    const { stock, ours } = await runBeside(lab, "a", ["stats", "statsUnlimited"]);
     assert.deepEqual(differences(stock, ours), []);
     assert.match(JSON.stringify(ours), /"type":"io\.containerd\.cgroups\.v[12]\.Metrics"/);
   });
@@ -33,13 +34,13 @@ describe("kernel, beside the stock shim", function () {
     const { ours } = await same("oomInGroup");
     assert.deepEqual(ours.oomInGroup, { ooms: [1, 1, 1], calm: 0 });
     // The stock shim drops its watches late.
-    const { oomWatchesEnd } = await runProbe(lab, "a", IN_LAB, OURS, ["oomWatchesEnd"]);
+    const { oomWatchesEnd } = await runProbe(lab, "a", OURS, ["oomWatchesEnd"]);
     assert.deepEqual(oomWatchesEnd, { grown: false });
   });
 
   it("does the same with a container that stands still", async () => {
     await same("pausedCalls", "pausedKill");
-    const { pausedCheckpoint } = await runProbe(lab, "a", IN_LAB, OURS, ["pausedCheckpoint"]);
+    const { pausedCheckpoint } = await runProbe(lab, "a", OURS, ["pausedCheckpoint"]);
     assert.deepEqual(pausedCheckpoint, { checkpointed: "ok", status: 4 });
   });
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { containerd, google } from "#protos/shim";
 import { Client, Server, unary } from "#ttrpc";
+import { PATIENCE } from "../../lib/patience.js";
 import { makeRootfs } from "../../lib/rootfs.js";
 import { TASK_METHODS, type Task } from "../../lib/task-api.js";
 import { until } from "../../lib/until.js";
@@ -118,7 +119,7 @@ export class ShimBench {
       [...args, "-id", id, "-bundle", bundle, action],
       {
         cwd: bundle,
-        timeout: 20_000,
+        timeout: 20_000 * PATIENCE,
         env: { ...process.env, TTRPC_ADDRESS: join(this.folder, "events.sock") },
       },
     );

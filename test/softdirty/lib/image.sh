@@ -58,8 +58,20 @@ stage_tests() {
 		cp -L "$BUILD/images/redis.tar" "$BUILD/images/churn.tar" "$1/images/"
 		stage_oracle "$1/test"
 	else
-		"$ROOT/test/kernel/bundle.sh" "$1/test/probe.mjs"
+		stage_repository "$1/.."
 	fi
+}
+
+# stage_repository FOLDER: of this repository what its compiled tests need where they run
+stage_repository() {
+	local part
+	for part in js protos test/ttrpc-peer native/addon/pclive.node; do
+		mkdir -p "$(dirname "$1/build/$part")"
+		cp -r "$BUILD/$part" "$1/build/$part"
+	done
+	cp "$ROOT/package.json" "$1/"
+	# Compilers and linters are most of it.
+	tar -C "$ROOT" --exclude=node_modules/{@biomejs,@esbuild,@babel,@types,typescript} -cf - node_modules | tar -C "$1" -xf -
 }
 
 # stage_oracle FOLDER: the test of the engine's source side, which compares every page

@@ -21,7 +21,7 @@ guest_start() {
 	# saves them, garbage as they are: a double fault now and then. The kernel has another way to do the same.
 	# snapshot=on: what a guest writes goes to a file without a name, and is gone with it.
 	TMPDIR=$STATE ip netns exec "$switch" setsid --fork qemu-system-x86_64 -name "pclive-$NAME-$host" \
-		-accel tcg -cpu max,-cx16 -smp 1 -m "${GUEST_MB:-1536}" -nodefaults -no-user-config -display none -no-reboot \
+		-accel tcg -cpu max,-cx16 -smp "${GUEST_CPUS:-1}" -m "${GUEST_MB:-1536}" -nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$(kernel_file vmlinuz)" -initrd "$(kernel_file initrd.img)" \
 		-append "console=ttyS0 root=/dev/vda ro init=/sbin/guest-init net.ifnames=0 panic=-1 quiet loglevel=4 mitigations=off pclive.host=$host pclive.address=$(host_address "$host")${GUEST_SYSTEMD:+ pclive.systemd=1}" \
 		-drive "file=$(system_disk),format=raw,if=virtio,snapshot=on" \
