@@ -56,7 +56,13 @@ export interface Binding {
   unmount(target: string, lazy: boolean): void;
   attachLoop(file: string, readOnly: boolean, direct: boolean): { fd: number; path: string };
   userNamespace(uidMap: string, gidMap: string): number;
-  mountMapped(source: string, target: string, userNamespace: number, readOnly: boolean): void;
+  mountMapped(
+    source: string,
+    target: string,
+    userNamespace: number,
+    readOnly: boolean,
+    recursive: boolean,
+  ): void;
   watchReadable(fd: number, callback: () => void): () => void;
   startPump(
     input: number,

@@ -4,11 +4,11 @@ export { sha256 } from "./digest.js";
 export {
   type MountSpec,
   mount,
-  mountPointsBelow,
   unmount,
   unmountAll,
 } from "./mount.js";
 export { type IdMapping, type ParsedOptions, parseMountOptions } from "./mount-options.js";
+export { mountPointsBelow } from "./mount-points.js";
 export { type OomWatch, watchOom } from "./oom.js";
 export {
   getPeerCred,

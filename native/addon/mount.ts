@@ -1,9 +1,10 @@
 /** Mounts as containerd describes them: type, source, and options as in fstab. */
-import { closeSync, readFileSync, realpathSync } from "node:fs";
+import { closeSync, realpathSync } from "node:fs";
 import { binding } from "./binding.js";
 import { checkAbsolute, checkText } from "./check.js";
 import { mountMapped, withMappedLayers } from "./mount-idmap.js";
 import { MS, type ParsedOptions, PROPAGATION, parseMountOptions } from "./mount-options.js";
+import { mountPointsBelow } from "./mount-points.js";
 import { compactOverlay } from "./overlay-data.js";
 import { pathInRoot } from "./root-path.js";
 
@@ -75,7 +76,7 @@ function change(target: string, flags: number, { flags: all, idMapping }: Parsed
   if ((all & PROPAGATION) !== 0) binding.mount("", target, "", all & (PROPAGATION | MS.REC), "", "");
   const isBind = (flags & MS.BIND) !== 0 && (flags & MS.REMOUNT) === 0;
   if (isBind && (flags & MS.RDONLY) !== 0) binding.mount("", target, "", flags | MS.REMOUNT, "", "");
-  if (idMapping && isBind) mountMapped(target, target, idMapping, false);
+  if (idMapping && isBind) mountMapped(target, target, idMapping, { recursive: true });
 }
 
 /** Unmounts one mount; lazily: at once out of sight, freed when nobody uses it any more. */
@@ -103,21 +104,6 @@ export function unmountAll(root: string, options: { readonly lazy?: boolean } = 
     }
   }
   return true;
-}
-
-/** Mount points at `path` and below it, in the order in which they were mounted. */
-export function mountPointsBelow(path: string): string[] {
-  const points: string[] = [];
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    const field = line.split(" ", 5)[4];
-    if (field === undefined) continue;
-    // The kernel writes blanks and backslashes as octal.
-    const point = field.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-      String.fromCharCode(Number.parseInt(digits, 8)),
-    );
-    if (point === path || point.startsWith(path === "/" ? "/" : `${path}/`)) points.push(point);
-  }
-  return points;
 }
 
 function realOrUndefined(path: string): string | undefined {

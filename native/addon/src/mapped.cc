@@ -112,20 +112,19 @@ Napi::Value userNamespace(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), fd);
 }
 
-// (source, target, userNamespace, readOnly)
+// (source, target, userNamespace, readOnly, recursive)
 Napi::Value mountMapped(const Napi::CallbackInfo &info) {
     const std::string source = stringArg(info, 0);
     const std::string target = stringArg(info, 1);
-    const unsigned all = AT_EMPTY_PATH | AT_RECURSIVE;
-    const Descriptor tree(
-        open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    const unsigned depth = info[4].As<Napi::Boolean>().Value() ? AT_RECURSIVE : 0;
+    const Descriptor tree(open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | depth));
     if (tree.get() < 0)
         throw systemError(info.Env(), errno, "open_tree", source);
     mount_attr attributes{};
     attributes.attr_set = MOUNT_ATTR_IDMAP | (info[3].As<Napi::Boolean>().Value() ? MOUNT_ATTR_RDONLY : 0);
     attributes.propagation = MS_PRIVATE;
     attributes.userns_fd = static_cast<uint64_t>(intArg(info, 2));
-    if (mount_setattr(tree.get(), "", all, &attributes, sizeof attributes) != 0)
+    if (mount_setattr(tree.get(), "", AT_EMPTY_PATH | depth, &attributes, sizeof attributes) != 0)
         throw systemError(info.Env(), errno, "mount_setattr", source);
     if (move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
         throw systemError(info.Env(), errno, "move_mount", target);

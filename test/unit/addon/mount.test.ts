@@ -177,7 +177,24 @@ describe("addon: mounts", () => {
       assert.deepEqual(owner(overlay + "/0"), [1000, 2000]);
       assert.deepEqual(owner(overlay + "/59"), [1059, 2059]);
       assert.deepEqual(fs.readdirSync(top).sort().filter((name) => name.startsWith("idmapped")), []);
-      assert.equal(mountPointsBelow(top).length, 2);
+      // What is shifted already cannot be shifted again, and need not be.
+      const [next, stray] = ["top/next", "top/a-name-that-makes-the-list-of-layers-longer-than-one-page-of-memory/snapshots/stray"].map(mk);
+      mount({ type: "bind", source: layers[7], options: ["bind", ...shift] }, stray);
+      const others = ["upperdir=" + mk("top/u2"), "workdir=" + mk("top/w2"), "lowerdir=" + layers[0] + ":" + layers[1], ...shift];
+      mount({ type: "overlay", source: "overlay", options: others }, next);
+      assert.deepEqual(owner(next + "/1"), [1001, 2001]);
+      unmount(next);
+      unmountAll(stray);
+      // A layer with a mount of its own is taken with it.
+      mount({ type: "tmpfs", source: "tmpfs" }, mk("top/layer/fs"));
+      fs.writeFileSync(top + "/layer/fs/deep", "");
+      const deep = ["lowerdir=" + top + "/layer/fs:" + layers[1], ...shift];
+      unmount(overlay);
+      mount({ type: "overlay", source: "overlay", options: deep }, next);
+      assert.deepEqual(owner(next + "/deep"), [1000, 2000]);
+      unmount(next);
+      mount({ type: "overlay", source: "overlay", options }, overlay);
+      assert.deepEqual(mountPointsBelow(top), [top, top + "/layer/fs", overlay]);
       assert.throws(() => mount({ type: "overlay", source: "overlay", options: ["lowerdir=/usr:/etc", ...shift] }, overlay), /no folder in common/);
       unmountAll(dir);
       assert.deepEqual(mountPointsBelow(dir), []);`);
