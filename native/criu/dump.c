@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Dump: wait until the container is frozen, then leave the pages of the mappings that the engine sends out of
- * CRIU's page dump. The mappings themselves stay in the images.
+ * CRIU's page dump. The mappings themselves stay in the images. Tell the engine as soon as the images are
+ * complete, for then they can travel while CRIU and runC tidy up.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "common/list.h"
 #include "cr_options.h"
+#include "crtools.h"
 #include "log.h"
 #include "mem.h"
 #include "pstree.h"
@@ -23,33 +25,76 @@
 
 int __real_cr_dump_tasks(pid_t pid);
 int __wrap_cr_dump_tasks(pid_t pid);
+int __real_collect_pstree(void);
+int __wrap_collect_pstree(void);
+int __real_write_img_inventory(InventoryEntry *he);
+int __wrap_write_img_inventory(InventoryEntry *he);
 int __real_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_list *vmas,
                                       struct mem_dump_ctl *mdc, struct parasite_ctl *ctl);
 int __wrap_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_list *vmas,
                                       struct mem_dump_ctl *mdc, struct parasite_ctl *ctl);
 
+static bool dumping;
+
+bool dump_is_ours(void) {
+    return dumping && link_is_open();
+}
+
 int __wrap_cr_dump_tasks(pid_t pid) {
-    struct pclo_header header;
-    void *payload;
     int ret;
 
     if (!overlay_wanted())
         return __real_cr_dump_tasks(pid);
 
-    if (link_open(PCLO_ROLE_DUMP) || link_receive(&header, &payload, 0))
+    if (link_open(PCLO_ROLE_DUMP))
+        return -1;
+    dumping = true;
+    ret = __real_cr_dump_tasks(pid);
+    /* No task is traced any more, whatever became of the dump. */
+    if (link_is_open())
+        link_send(PCLO_LEFT, 0, NULL, 0);
+    link_close();
+    return ret;
+}
+
+static int wait_for_go(void) {
+    struct pclo_header header;
+    const unsigned int lock_method = opts.network_lock_method;
+    void *payload;
+
+    /* In a migration the shim locks the network, for longer than CRIU lives. And a dump that ends here has
+     * locked nothing. */
+    opts.network_lock_method = NETWORK_LOCK_SKIP;
+    if (link_receive(&header, &payload, 0))
         return -1;
     free(payload);
     if (header.type != PCLO_DUMP_GO) {
         pr_err("Expected DUMP_GO, got message %u\n", header.type);
         return -1;
     }
+    if (header.arg & PCLO_LOCK_NETWORK)
+        opts.network_lock_method = lock_method;
+    return 0;
+}
 
-    /* In a migration the shim locks the network, for longer than CRIU lives. */
-    if (!(header.arg & PCLO_LOCK_NETWORK))
-        opts.network_lock_method = NETWORK_LOCK_SKIP;
-    ret = __real_cr_dump_tasks(pid);
-    link_close();
-    return ret;
+/* It was made before the method was known. */
+int __wrap_write_img_inventory(InventoryEntry *he) {
+    if (dump_is_ours())
+        he->network_lock_method = opts.network_lock_method;
+    return __real_write_img_inventory(he);
+}
+
+/* The first look at any task. What comes before it is about CRIU itself, and done while the container runs.
+ */
+int __wrap_collect_pstree(void) {
+    int ret;
+
+    if (!dump_is_ours())
+        return __real_collect_pstree();
+    if (wait_for_go())
+        return -1;
+    ret = __real_collect_pstree();
+    return ret ? ret : link_send_mark("seized", realtime_ns(), 0);
 }
 
 /* CRIU lists guard ranges after all mappings; they hold no pages. 4.1.1 knows no such thing. */
@@ -165,7 +210,7 @@ int __wrap_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_l
     size_t count;
     int ret;
 
-    if (!link_is_open())
+    if (!dump_is_ours())
         return __real_parasite_dump_pages_seized(item, vmas, mdc, ctl);
 
     handled = ask_handled(item, vmas);

@@ -50,6 +50,11 @@ int link_receive(struct pclo_header *header, void **payload, unsigned int second
 uint64_t realtime_ns(void);
 uint64_t monotonic_ns(void);
 
+/* dump.c: whether this is the dump of a migration.
+ * --------------------------------------------------------------- */
+
+bool dump_is_ours(void);
+
 /* staging.c: windows and areas.
  * ---------------------------------------------------------------------------------- */
 

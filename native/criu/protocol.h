@@ -12,6 +12,9 @@
  *                                    <-    DUMP_GO             CRIU has not looked at any task before this
  *             TASK_VMAS              ->                        for every task that has memory
  *                                    <-    HANDLED
+ *             MARK ...               ->                        at any time after DUMP_GO
+ *             DUMPED                 ->                        the images are complete
+ *             LEFT                   ->                        CRIU has let go of all tasks
  *             (end of stream)                                  CRIU's exit code tells the rest
  *
  *   restore   HELLO(role restore)    ->
@@ -66,6 +69,8 @@ enum pclo_type {
     PCLO_RELEASED = 14, /* empty */
     PCLO_ABORT = 15,    /* empty */
     PCLO_ERROR = 16,    /* UTF-8 text without a final NUL; header.arg: errno, or 0 */
+    PCLO_DUMPED = 17,   /* empty */
+    PCLO_LEFT = 18,     /* empty */
 };
 
 enum pclo_role { PCLO_ROLE_DUMP = 1, PCLO_ROLE_RESTORE = 2 };
@@ -143,7 +148,7 @@ struct pclo_area {
     uint64_t staged;     /* where it lies in the CRIU process; congruent to start modulo PCLO_CONGRUENCE */
 };
 
-/* go, forked, mappings-begin, mappings-end, held, released. */
+/* Dump: seized. Restore: go, forked, mappings-begin, mappings-end, held, released. */
 struct pclo_mark {
     char name[32];        /* NUL-terminated */
     uint64_t realtime_ns; /* CLOCK_REALTIME */

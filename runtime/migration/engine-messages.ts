@@ -59,6 +59,8 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("progress"), t, round: count, pages: count, bytes: count, wireBytes: count }),
   z.object({ event: z.literal("snapshotted"), t }),
   z.object({ event: z.literal("dump-held"), t, pid: count }),
+  z.object({ event: z.literal("dumped"), t }),
+  z.object({ event: z.literal("dump-left"), t }),
   // destination
   z.object({ event: z.literal("connected"), t }),
   z.object({ event: z.literal("overlay"), t, pid: count }),
@@ -67,11 +69,11 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("files"), t, files: count, bytes: count }),
   z.object({ event: z.literal("images-ready"), t, imageDir: z.string() }),
   z.object({ event: z.literal("go"), t }),
-  z.object({ event: z.literal("mark"), t, name: z.string().max(64), ms: z.number().optional() }),
   // -1: the memory was not placed by the engine
   z.object({ event: z.literal("held"), t, memoryRestoreMs: z.number() }),
   z.object({ event: z.literal("released"), t }),
   // both
+  z.object({ event: z.literal("mark"), t, name: z.string().max(64), ms: z.number().optional() }),
   z.object({ event: z.literal("peer-lost"), t, message: z.string().optional() }),
   z.object({
     event: z.literal("error"),

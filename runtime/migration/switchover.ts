@@ -1,13 +1,14 @@
 /**
  * From running to frozen, dumped and sent: the source's half of the pause that a client sees.
  *
- *   (CRIU waits already)   freeze ─┬─ final ── snapshotted ─┬─ last pages travel ─────┬─ skeleton, go
- *                          lock ───┘                        ├─ CRIU dumps the rest ───┤
- *                                                           └─ (agent) last files ────┘
+ *   (CRIU waits already)   freeze ─┬─ final ── snapshotted ─┬─ last pages travel ─────┬─ skeleton, go ─────┐
+ *                          lock ───┘                        ├─ CRIU dumps the rest ───┤                    ├─ frozen still?
+ *                                                           └─ (agent) last files ────┘                    │
+ *                                                                         └─ CRIU lets go, runC ends ──────┘
  *
  * Stop-and-copy starts runC only after the freeze, as a plain checkpoint would, and CRIU dumps everything.
  */
-import { within } from "./deadline.js";
+import { quiet, within } from "./deadline.js";
 import { SkeletonDump } from "./dump.js";
 import type { Engine } from "./engine.js";
 import type { Answer } from "./engine-messages.js";
@@ -87,34 +88,39 @@ export async function switchOver(
   const final = strategy === "stop-and-copy" ? await copyNothing(parts) : await snapshot(engine);
   const dumping = performance.now();
   await engine.request("dump-go", {}, { timeoutMs: HELD_MS });
+  const ended = quiet(dumpEnd(parts));
   const [pages, skeletonDumpMs] = await Promise.all([
     final(),
-    dumpEnd(parts).then(() => performance.now() - dumping),
+    dumped(parts, ended).then(() => performance.now() - dumping),
   ]);
-  // CRIU had to thaw the tasks for its parasite and must have put them back where they were.
-  await staysFrozen(freezer);
   if (waitForFiles)
     await within(FILES_MS, "the container's files", Promise.race([standstill.filesSent, engine.failed]));
-  const sending = performance.now();
-  const files = await engine.request(
-    "files",
-    { dir: parts.scratch.images },
-    { timeoutMs: sendTime(strategy) },
-  );
-  const end = performance.now();
+  const sending = quiet(sendSkeleton(parts));
+  // The peer may begin: it holds what it restores until the commit, and that is not before CRIU has succeeded here.
+  await ended;
+  // CRIU had to thaw the tasks for its parasite and must have put them back where they were.
+  await staysFrozen(freezer);
+  const skeleton = await sending;
   return {
     frozenAt,
     freezeMs,
     lockMs,
     finalPagesMs: pages.totalMs,
     skeletonDumpMs,
-    skeletonSendMs: end - sending,
-    totalMs: end - begin,
+    skeletonSendMs: skeleton.ms,
+    totalMs: performance.now() - begin,
     finalPages: pages.pages,
     finalBytes: pages.bytes,
-    skeletonBytes: files.bytes,
-    wireBytes: pages.wireBytes + files.bytes,
+    skeletonBytes: skeleton.bytes,
+    wireBytes: pages.wireBytes + skeleton.bytes,
   };
+}
+
+async function sendSkeleton(parts: SourceParts): Promise<{ bytes: number; ms: number }> {
+  const begin = performance.now();
+  const timeoutMs = parts.strategy === "stop-and-copy" ? FULL_DUMP_MS : SKELETON_MS;
+  const { bytes } = await parts.engine.request("files", { dir: parts.scratch.images }, { timeoutMs });
+  return { bytes, ms: performance.now() - begin };
 }
 
 /** @throws MigrationError `thawed` when a task may have run */
@@ -158,13 +164,19 @@ export async function orDumpFailure<T>(dump: SkeletonDump | undefined, wanted: P
   return tooEarly ? Promise.race([wanted, tooEarly]) : wanted;
 }
 
-async function dumpEnd(parts: SourceParts): Promise<void> {
-  const ms = parts.strategy === "stop-and-copy" ? FULL_DUMP_MS : DUMP_MS;
-  await within(ms, "runc checkpoint", Promise.race([startDump(parts).ended, parts.engine.failed]));
+/** The images are complete, though CRIU and runC have not ended yet; or the reason why they will not be. */
+async function dumped(parts: SourceParts, ended: Promise<void>): Promise<void> {
+  // A dump that ends well has said so before.
+  await Promise.race([parts.engine.event("dumped", dumpTime(parts.strategy)), ended]);
 }
 
-function sendTime(strategy: Strategy): number {
-  return strategy === "stop-and-copy" ? FULL_DUMP_MS : SKELETON_MS;
+async function dumpEnd(parts: SourceParts): Promise<void> {
+  const ended = Promise.race([startDump(parts).ended, parts.engine.failed]);
+  await within(dumpTime(parts.strategy), "runc checkpoint", ended);
+}
+
+function dumpTime(strategy: Strategy): number {
+  return strategy === "stop-and-copy" ? FULL_DUMP_MS : DUMP_MS;
 }
 
 /** Both results, or the first's failure; in any case only when neither is under way any more. */

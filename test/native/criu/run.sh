@@ -17,8 +17,11 @@ cc=${CC:-cc}
 "$cc" -O2 -Wall -Wextra -Werror -o "$work/subject" "$here/subject.c" -pthread
 "$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -o "$work/move_test" \
 	"$here/move_test.c" "$root/native/criu/move.c"
+"$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -o "$work/archive_test" \
+	"$here/archive_test.c" "$root/native/criu/pack.c" "$root/native/criu/unpack.c"
 
 status=0
 timeout 60 "$work/move_test" || status=1
+timeout 120 "$work/archive_test" || status=1
 timeout 300 python3 "$here/tests.py" "$work" "$out/criu" "$work/subject" "$@" || status=1
 exit $status

@@ -102,8 +102,11 @@ class Subject:
     def restore_command(self, **kw):
         return self.criu("restore", "-d", "--tcp-established", **kw)
 
-    def dump(self, handle=True):
-        """A dump through the overlay: the tasks, with copies of what CRIU was not to dump. The tree is killed by CRIU."""
+    def dump(self, handle=True, choose=lambda task: None):
+        """
+        A dump through the overlay: the tasks, with copies of what CRIU was not to dump. The tree is killed by CRIU.
+        choose(task) may change what is handled.
+        """
         listener = engine.listen(SOCKET)
         process = self.dump_command()
         link = Link(listener)
@@ -111,16 +114,32 @@ class Subject:
         time.sleep(0.2)
         assert not os.listdir(f"{self.folder}/images"), "CRIU looked before DUMP_GO"
         link.send(engine.DUMP_GO)
-        tasks = []
+        tasks, said, early = [], [], {}
         with contextlib.suppress(Refused):
             while True:
                 kind, _, payload = link.receive()
-                assert kind == engine.TASK_VMAS
-                tasks.append(Task(payload, handle))
-                link.send(engine.HANDLED, bytes(tasks[-1].bits))
+                if kind == engine.TASK_VMAS:
+                    tasks.append(Task(payload, handle))
+                    choose(tasks[-1])
+                    link.send(engine.HANDLED, bytes(tasks[-1].bits))
+                    continue
+                said.append(payload[:32].rstrip(b"\0").decode() if kind == engine.MARK else kind)
+                if kind == engine.DUMPED:
+                    early = self.images()
         self.finish(process, "dump")
+        assert [word for word in said if word in ("seized", engine.DUMPED, engine.LEFT)] == [
+            "seized", engine.DUMPED, engine.LEFT], said
+        assert early == self.images(), "images changed after DUMPED"
         wait_for("the dumped tree's end", lambda: (reap(), not any(map(alive, self.tree)))[1])
         return tasks
+
+    def images(self):
+        """{name: contents}, of what a migration sends."""
+        found = {}
+        for path in glob.glob(f"{self.folder}/images/*.img"):
+            with open(path, "rb") as file:
+                found[os.path.basename(path)] = file.read()
+        return found
 
     def finish(self, process, action, code=0):
         got = process.wait(60)
@@ -292,20 +311,12 @@ def hold_only(_):
 def only_some_staged(which):
     """A parent that is staged with children that are not, and the other way round."""
     subject = Subject("some-staged", big=8)
-    listener = engine.listen(SOCKET)
-    process = subject.dump_command()
-    link = Link(listener)
-    link.send(engine.DUMP_GO)
-    tasks = []
-    with contextlib.suppress(Refused):
-        while True:
-            task = Task(link.receive()[2], handle=True)
-            if (task.vpid == subject.root) != (which == "parent"):
-                task.bits, task.handled = [False] * len(task.vmas), []
-            tasks.append(task)
-            link.send(engine.HANDLED, bytes(task.bits))
-    subject.finish(process, "dump")
-    reap()
+
+    def choose(task):
+        if (task.vpid == subject.root) != (which == "parent"):
+            task.bits, task.handled = [False] * len(task.vmas), []
+
+    tasks = subject.dump(choose=choose)
     process, link = subject.start_restore()
     stage = Stage(link)
     for task in tasks:

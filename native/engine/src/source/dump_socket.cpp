@@ -3,7 +3,9 @@
 #include "control/error.hpp"
 #include "protocol_io.h"
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
@@ -167,20 +169,49 @@ void DumpSocket::answerTasks(int socket) {
         int result = pclo_recv_header(socket, &header);
         if (result == -EPIPE)
             return;
-        check(result, "receive TASK_VMAS");
-        if (header.type == PCLO_ERROR)
+        check(result, "receive a message of CRIU's overlay");
+        switch (header.type) {
+        case PCLO_TASK_VMAS:
+            answerTask(socket, header.length);
+            break;
+        case PCLO_MARK:
+            takeMark(socket, header.length);
+            break;
+        case PCLO_DUMPED:
+            events_.emit("dumped");
+            break;
+        case PCLO_LEFT:
+            events_.emit("dump-left");
+            break;
+        case PCLO_ERROR:
             return; // CRIU's exit code and log tell the shim
-        pclo_task task;
-        if (header.type != PCLO_TASK_VMAS || header.length < sizeof task)
-            throw protocolError("sent something else than TASK_VMAS");
-        check(pclo_read_full(socket, &task, sizeof task), "receive TASK_VMAS");
-        if (task.count > kMaxVmas || header.length != sizeof task + task.count * sizeof(pclo_vma))
-            throw protocolError("sent a list of mappings of the wrong size");
-        std::vector<pclo_vma> vmas(task.count);
-        check(pclo_read_full(socket, vmas.data(), vmas.size() * sizeof(pclo_vma)), "receive TASK_VMAS");
-        auto answer = handled(task, vmas);
-        check(pclo_send(socket, PCLO_HANDLED, 0, answer.data(), answer.size()), "send HANDLED");
+        default:
+            throw protocolError("sent what does not belong into a dump");
+        }
     }
+}
+
+void DumpSocket::answerTask(int socket, uint32_t length) {
+    pclo_task task;
+    if (length < sizeof task)
+        throw protocolError("sent a TASK_VMAS that is too short");
+    check(pclo_read_full(socket, &task, sizeof task), "receive TASK_VMAS");
+    if (task.count > kMaxVmas || length != sizeof task + task.count * sizeof(pclo_vma))
+        throw protocolError("sent a list of mappings of the wrong size");
+    std::vector<pclo_vma> vmas(task.count);
+    check(pclo_read_full(socket, vmas.data(), vmas.size() * sizeof(pclo_vma)), "receive TASK_VMAS");
+    auto answer = handled(task, vmas);
+    check(pclo_send(socket, PCLO_HANDLED, 0, answer.data(), answer.size()), "send HANDLED");
+}
+
+void DumpSocket::takeMark(int socket, uint32_t length) {
+    pclo_mark mark;
+    if (length != sizeof mark)
+        throw protocolError("sent a malformed mark");
+    check(pclo_read_full(socket, &mark, sizeof mark), "receive MARK");
+    events_.emit("mark", {{"name", std::string(mark.name, strnlen(mark.name, sizeof mark.name))},
+                          {"t", std::to_string(mark.realtime_ns)},
+                          {"ms", std::isfinite(mark.ms) ? mark.ms : 0}});
 }
 
 /// A mapping is ours if it is exactly one of the final layout: then all its present pages go to the peer.

@@ -43,6 +43,8 @@ class DumpSocket {
     bool waitForGo(int socket);
     void takeGo();
     void answerTasks(int socket);
+    void answerTask(int socket, uint32_t length);
+    void takeMark(int socket, uint32_t length);
     std::vector<uint8_t> handled(const pclo_task &task, const std::vector<pclo_vma> &vmas);
     bool waitReadable(int socket, int timeoutMs) const;
 
