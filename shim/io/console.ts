@@ -7,11 +7,15 @@ import { promisify } from "node:util";
 import { setWinsize } from "#addon";
 import { ConsoleSocket } from "#addon/console";
 import type { Stdio } from "../../runtime/runc/index.js";
+import { ShimError } from "../errors.js";
+import { sleep } from "../time.js";
 import { type Copy, copy } from "./copy.js";
 import type { ProcessIo, Sinks, Source } from "./types.js";
 
 const openFd = promisify(open) as (path: string, flags: string) => Promise<number>;
 const TERMINAL_MS = 30_000;
+/** Between the end of input and the hangup: for what was typed last to be answered, and read. */
+const LAST_WORDS_MS = 50;
 /** Short: the path of a unix socket has 107 characters, bundles are long. */
 const SOCKET_DIR = "/run/containerd/s";
 
@@ -44,6 +48,8 @@ class ConsoleIo implements ProcessIo {
   #input: Copy | undefined;
   #output: Copy | undefined;
   #waiting = true;
+  #stdinClosed = false;
+  #hungUp = false;
   #closed = false;
 
   constructor(
@@ -67,7 +73,10 @@ class ConsoleIo implements ProcessIo {
     this.#master = await this.#socket.receive(TERMINAL_MS);
     await this.#stopWaiting();
     if (this.#size) setWinsize(this.#master, this.#size.columns, this.#size.rows);
-    if (this.#source) this.#input = copy(this.#source.fd, this.#master, true);
+    if (this.#source) {
+      this.#input = copy(this.#source.fd, this.#master, true);
+      void this.#input.done.then(() => this.#inputEnded());
+    }
     this.#source?.handOver();
     const stdout = this.#sinks?.stdout;
     this.#output = copy(this.#master, stdout?.fd);
@@ -75,13 +84,17 @@ class ConsoleIo implements ProcessIo {
     void this.#output.done.then(() => stdout?.close());
   }
 
+  /** @throws ShimError when the terminal has been hung up */
   resize(columns: number, rows: number): void {
+    if (this.#hungUp)
+      throw new ShimError("UNKNOWN", "the terminal has been hung up", "none: its client left");
     this.#size = { columns, rows };
     if (this.#master !== undefined) setWinsize(this.#master, columns, rows);
   }
 
-  /** What ends the input of a terminal is a character typed into it, not an end of the stream. */
+  /** When the client has closed its end too, the terminal is hung up: nobody will ever type again. */
   closeStdin(): void {
+    this.#stdinClosed = true;
     this.#source?.closeWriter();
   }
 
@@ -95,10 +108,24 @@ class ConsoleIo implements ProcessIo {
     await this.#stopWaiting();
     await this.#input?.cancel();
     await this.#output?.cancel();
-    if (this.#master !== undefined) closeSync(this.#master);
-    this.#master = undefined;
+    this.#closeMaster();
     this.#source?.close();
     await this.#sinks?.close();
+  }
+
+  /** The processes get SIGHUP, and read the end; the client sees the end of the output at once. */
+  async #inputEnded(): Promise<void> {
+    // Otherwise it is the terminal that has gone: its processes have closed it.
+    if (!this.#stdinClosed) return;
+    await sleep(LAST_WORDS_MS);
+    await this.#output?.cancel();
+    this.#closeMaster();
+    this.#hungUp = true;
+  }
+
+  #closeMaster(): void {
+    if (this.#master !== undefined) closeSync(this.#master);
+    this.#master = undefined;
   }
 
   async #stopWaiting(): Promise<void> {

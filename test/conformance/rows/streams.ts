@@ -245,6 +245,8 @@ export const streamRows = [
     const c = await scene.container(BOTH);
     await c.create({ stdout: `binary://${logger(scene, "exit 1")}` });
     await c.state();
+    // The stock shim may lose the end of what was never started.
+    scene.forgetEvents();
   }),
   row("streams: owner of the pipes by the options", async (scene) => {
     const c = await scene.container(["sh", "-c", "stat -L -c '%u %g' /proc/self/fd/1 >&1"]);
@@ -283,27 +285,6 @@ export const streamRows = [
     await c.wait();
     scene.note("output", JSON.stringify(await text));
   }),
-  betterRow(
-    "terminal: stays after CloseIO",
-    async (scene) => {
-      const c = await scene.container(["cat"], terminal);
-      const [stdin, stdout] = [scene.fifo("in"), scene.fifo("out")];
-      const text = scene.collect(stdout);
-      await c.create({ stdin, stdout, terminal: true });
-      await c.start();
-      await write(stdin, "line\n");
-      await c.closeStdin();
-      await c.blocked("wait", c.shim.task.Wait({ id: c.id }));
-      await c.kill(9);
-      await c.wait();
-      scene.note("output", JSON.stringify(await text));
-    },
-    {
-      stock: { wait: /^answers$/ },
-      ours: { wait: /^waits$/, output: /line/, "c1 Wait": /exitStatus=137/ },
-      reason: "the stock shim hangs the terminal up and loses what is still to be written",
-    },
-  ),
   row("terminal: exec has one", async (scene) => {
     const c = await scene.running();
     const [stdin, stdout] = [scene.fifo("in"), scene.fifo("out")];
