@@ -68,7 +68,9 @@ async function run(container: Container, exec: ExecProcess): Promise<number> {
   const base = join(bundle, encodeURIComponent(exec.execId));
   const pidFile = `${base}.pid`;
   const processFile = `${base}-process.json`;
-  const io = await openProcessIo(exec.stdio, { namespace, id }, options).catch(streamFailure);
+  // To a logging program an exec's own id is that of the container, as with the runc shim.
+  const owner = { namespace, id: exec.execId };
+  const io = await openProcessIo(exec.stdio, owner, options).catch(streamFailure);
   try {
     writeFileSync(processFile, exec.spec, { mode: 0o600 });
     await runc.exec(id, {

@@ -6,11 +6,11 @@ import type { Sink, Sinks, StdioPaths } from "./types.js";
 
 export interface Owner {
   readonly namespace: string;
-  /** The container's id, for logging binaries. */
+  /** The container's id (the exec's id of an exec), for logging binaries. */
   readonly id: string;
 }
 
-/** @throws ShimError INVALID_ARGUMENT for a scheme that is not fifo, file or binary */
+/** @throws ShimError INVALID_ARGUMENT for a scheme that is not fifo, file, binary or binary-v2 */
 export async function openSinks(paths: StdioPaths, owner: Owner): Promise<Sinks> {
   const scheme = schemeOf(paths.stdout);
   switch (scheme) {
@@ -18,7 +18,8 @@ export async function openSinks(paths: StdioPaths, owner: Owner): Promise<Sinks>
       return openFifoSinks(paths);
     case "file":
       return openFileSinks(new URL(paths.stdout));
-    case "binary": {
+    case "binary":
+    case "binary-v2": {
       const { binaryTarget, openBinarySinks } = await import("./binary.js");
       return openBinarySinks(binaryTarget(new URL(paths.stdout)), owner.namespace, owner.id);
     }
@@ -26,13 +27,13 @@ export async function openSinks(paths: StdioPaths, owner: Owner): Promise<Sinks>
       throw new ShimError(
         "INVALID_ARGUMENT",
         `unknown stdio scheme ${scheme}`,
-        "use a fifo, file:// or binary://",
+        "use a fifo, file://, binary:// or binary-v2://",
       );
   }
 }
 
-function schemeOf(uri: string): string {
-  return /^([a-z][a-z0-9+.-]*):\/\//i.exec(uri)?.[1]?.toLowerCase() ?? "fifo";
+export function schemeOf(uri: string): string {
+  return /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase() ?? "fifo";
 }
 
 /** The path of a fifo, which may be given as a URI. */

@@ -115,7 +115,7 @@ describe("streams", function () {
     await task.Start({ id });
     await task.Wait({ id });
     await task.Delete({ id });
-    assert.equal(readFileSync(log, "utf8"), `${bench.namespace} ${id} a b c\none\ntwo\n`);
+    assert.equal(readFileSync(log, "utf8"), `${bench.namespace} ${id} a b c \none\ntwo\n`);
     await task.Shutdown({ id });
   });
 
