@@ -5,7 +5,9 @@ import { readSpecForRunc, rootfsOf, writeOptions } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { notFound } from "../errors.js";
 import * as events from "../events/events.js";
+import { DeferredIo } from "../io/deferred.js";
 import { openMigratedIo, openProcessIo } from "../io/open.js";
+import { schemeOf } from "../io/sinks.js";
 import type { ProcessIo, StdioPaths } from "../io/types.js";
 import type { Mount } from "../wire.js";
 import { Container } from "./container.js";
@@ -73,7 +75,10 @@ async function prepareInit(env: ShimEnv, request: CreateRequest, container: Cont
     container.init.attach(io);
     return io;
   }
-  const io = await openProcessIo(stdio, owner, options).catch(streamFailure);
+  const open = () => openProcessIo(stdio, owner, options);
+  // Files and logging programs nobody waits for; that they cannot be had is told now.
+  const defers = imagesOf(request) !== "" && schemeOf(stdio.stdout) === "fifo";
+  const io = defers ? new DeferredIo(open) : await open().catch(streamFailure);
   container.assemble(sourceOf(env, request, container), exits, undefined);
   container.init.attach(io);
   return io;
@@ -82,8 +87,13 @@ async function prepareInit(env: ShimEnv, request: CreateRequest, container: Cont
 function sourceOf(env: ShimEnv, request: CreateRequest, container: Container): InitSource {
   const { id, bundle, runc, options } = container;
   const context: InitContext = { id, bundle, runc, options, reaper: env.reaper };
-  const images = request.checkpoint || options.criuImagePath;
+  const images = imagesOf(request);
   return images === "" ? new FreshInit(context) : new RestoredInit(context, images);
+}
+
+/** Folder of CRIU's images; empty: an ordinary start. */
+function imagesOf({ checkpoint, options }: CreateRequest): string {
+  return checkpoint || options.criuImagePath;
 }
 
 async function createInit(env: ShimEnv, container: Container, io: ProcessIo): Promise<void> {

@@ -4,6 +4,7 @@ import type { Runc } from "../../runtime/runc/index.js";
 import { pidFile, readInitPid } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { messageOf, ShimError } from "../errors.js";
+import { DeferredIo } from "../io/deferred.js";
 import type { ProcessIo } from "../io/types.js";
 import type { Reaper } from "./reaper.js";
 
@@ -68,6 +69,17 @@ export class RestoredInit implements InitSource {
   }
 
   async start(io: ProcessIo): Promise<number> {
+    const deferred = io instanceof DeferredIo ? io : undefined;
+    await deferred?.open().catch(streamFailure);
+    try {
+      return await this.#restore(io);
+    } catch (error) {
+      await deferred?.reset();
+      throw error;
+    }
+  }
+
+  #restore(io: ProcessIo): Promise<number> {
     const { id, bundle, runc, options } = this.#context;
     return startAndFindPid(bundle, io, "restore", () =>
       runc.restore(id, {

@@ -1,5 +1,5 @@
 /** Checkpoint and restore, with the same CRIU for both shims. */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "#protos/shim";
 import { until } from "../../lib/until.js";
@@ -23,6 +23,16 @@ async function counter(scene: Scene): Promise<Container> {
   await c.start();
   await scene.text(scene.path("numbers"), 8);
   return c;
+}
+
+/** Whether somebody has a fifo open for reading. */
+function isOpened(path: string): boolean {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function images(scene: Scene): string {
@@ -87,6 +97,37 @@ export const checkpointRows = [
     await c.resume();
     await c.kill(9);
     await c.wait();
+  }),
+  row("checkpoint: to be restored, and deleted instead", async (scene) => {
+    const first = await counter(scene);
+    await take(first, images(scene), { exit: true });
+    await first.wait();
+    await first.delete();
+    const c = await scene.container(COUNTER);
+    const [stdin, stdout, stderr] = [scene.fifo("in"), scene.fifo("out"), scene.fifo("err")];
+    await c.create({ stdin, stdout, stderr, checkpoint: scene.path("images") });
+    // Who has opened them keeps a client waiting for their end.
+    scene.note("fifos opened", [stdin, stdout, stderr].map(isOpened));
+    await c.state();
+    await c.pids();
+    await c.exec("e", ["true"]);
+    await c.pause();
+    await c.kill(9);
+    await c.blocked("wait", c.shim.task.Wait({ id: c.id }));
+    await c.closeStdin();
+    await c.delete();
+    await c.state("", { as: "state of the deleted" });
+    scene.note("mounts", scene.mounts(c.bundle));
+  }),
+  row("checkpoint: to be restored from nothing", async (scene) => {
+    const c = await scene.container(COUNTER);
+    const [stdout, stderr] = [scene.fifo("out"), scene.fifo("err")];
+    await c.create({ stdout, stderr, checkpoint: images(scene) });
+    await c.start();
+    scene.note("fifos opened", [stdout, stderr].map(isOpened));
+    await c.state();
+    await c.delete();
+    scene.note("mounts", scene.mounts(c.bundle));
   }),
   row("checkpoint: of a task that runs an exec", async (scene) => {
     const c = await counter(scene);
