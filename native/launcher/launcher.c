@@ -119,11 +119,25 @@ static int start(char **argv) {
     return 1;
 }
 
+// Whether the shim is asked what it is: then the action is not done.
+static int isQuestion(char **argv) {
+    static const char *const questions[] = {"v", "version", "info"};
+    for (; *argv != NULL; argv++) {
+        const char *name = *argv + (**argv == '-') + (strncmp(*argv, "--", 2) == 0);
+        for (size_t i = 0; name != *argv && i < sizeof questions / sizeof *questions; i++)
+            if (strcmp(name, questions[i]) == 0)
+                return 1;
+    }
+    return 0;
+}
+
 __attribute__((visibility("hidden"))) int main(int argc, char **argv) {
     // containerd gives the action last. Were it wrong, the shim's own reading of the flags would tell.
-    if (argc > 1 && strcmp(argv[argc - 1], "start") == 0)
+    if (argc < 2 || isQuestion(argv + 1))
+        return runNode(argv);
+    if (strcmp(argv[argc - 1], "start") == 0)
         return start(argv);
-    if (argc > 1 && strcmp(argv[argc - 1], "delete") == 0 && answerDeleted(argv))
+    if (strcmp(argv[argc - 1], "delete") == 0 && answerDeleted(argv))
         return 0;
     return runNode(argv);
 }

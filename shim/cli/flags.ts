@@ -13,30 +13,37 @@ export interface Flags {
   readonly debug: boolean;
 }
 
-const SWITCHES = new Set(["debug", "info", "v"]);
-const NAMED = new Set(["namespace", "id", "address", "publish-binary", "bundle"]);
+const SWITCHES = new Set(["debug", "info", "v", "version"]);
+const NAMED = new Set(["namespace", "id", "address", "publish-binary", "bundle", "socket", "debug-socket"]);
+const YES = ["true", "1", "t", "T", "TRUE", "True"];
+const NO = ["false", "0", "f", "F", "FALSE", "False"];
 
 /**
  * One or two dashes; a value is the next argument or follows "=". A flag that we do not know is passed over,
  * with its value if it seems to have one: containerd may learn new ones.
  *
- * @throws Error for an action that we do not know
+ * @throws Error for an action that we do not know, a switch that is neither on nor off, a flag of ours without its value
  */
 export function parseFlags(argv: readonly string[]): Flags {
   const values = new Map<string, string>();
   let index = 0;
   for (; index < argv.length; index++) {
     const flag = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argv[index] ?? "");
-    if (!flag) break;
+    if (!flag) {
+      // What ends the flags is none itself.
+      if (argv[index] === "--") index++;
+      break;
+    }
     const [, name = "", inline] = flag;
     if (inline !== undefined) values.set(name, inline);
     else if (SWITCHES.has(name)) values.set(name, "true");
+    else if (NAMED.has(name) && argv[index + 1] === undefined) throw new Error(`flag -${name} needs a value`);
     else if (NAMED.has(name) || !isAction(argv[index + 1])) values.set(name, argv[++index] ?? "");
     else values.set(name, "true");
   }
-  const on = (name: string) => ["true", "1", "t", "T", "TRUE", "True"].includes(values.get(name) ?? "");
+  const on = (name: string) => isOn(name, values.get(name));
   return {
-    action: on("v") ? "version" : on("info") ? "info" : actionOf(argv[index]),
+    action: on("v") || on("version") ? "version" : on("info") ? "info" : actionOf(argv[index]),
     namespace: values.get("namespace") ?? "",
     id: values.get("id") ?? "",
     address: values.get("address") ?? "",
@@ -44,6 +51,12 @@ export function parseFlags(argv: readonly string[]): Flags {
     bundle: values.get("bundle") ?? "",
     debug: on("debug"),
   };
+}
+
+function isOn(name: string, value = "false"): boolean {
+  if (YES.includes(value)) return true;
+  if (NO.includes(value)) return false;
+  throw new Error(`-${name} must be true or false, got ${JSON.stringify(value)}`);
 }
 
 function isAction(argument: string | undefined): boolean {

@@ -113,7 +113,8 @@ async function main(): Promise<number> {
   const root = privateFolder();
   try {
     prepareRootfs(join(root, "rootfs"));
-    const outcomes = await playAll(rows, stock, ours, root, generation);
+    const played = rows.filter(({ generations }) => generations?.test(generation) ?? true);
+    const outcomes = await playAll(played, stock, ours, root, generation);
     if (values.messages) reportMessages(outcomes);
     return report(outcomes);
   } finally {

@@ -30,6 +30,8 @@ export interface Row {
   readonly steps: (scene: Scene) => Promise<void>;
   /** Checked: the shims must differ in just this way. */
   readonly wanted: Wanted;
+  /** Of containerd; with another one the row is left out. */
+  readonly generations?: RegExp;
 }
 
 type Steps = (scene: Scene) => Promise<void>;
@@ -42,4 +44,9 @@ export function row(name: string, steps: Steps, differences: readonly Difference
 
 export function betterRow(name: string, steps: Steps, better: Better): Row {
   return { name, steps, wanted: { kind: "better", better } };
+}
+
+/** A row that means something with some generations of containerd only. */
+export function only(generations: RegExp, each: Row): Row {
+  return { ...each, generations };
 }

@@ -116,8 +116,9 @@ export class Scene {
     return this.connect(this.bundle(args, change));
   }
 
-  async connect(bundled: Bundled): Promise<Container> {
-    const { status, stdout, stderr } = await this.run(bundled, "start");
+  /** @param input of `start`, as containerd writes it */
+  async connect(bundled: Bundled, input?: Uint8Array): Promise<Container> {
+    const { status, stdout, stderr } = await this.run(bundled, "start", [], input);
     if (status !== 0) throw new Error(`start failed: ${stderr}`);
     const address = addressOf(stdout);
     const shim = await connectTo(this.candidate, address);

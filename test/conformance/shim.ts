@@ -1,9 +1,12 @@
 /** A shim binary, called as containerd calls it. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { containerd } from "#protos/shim";
 import { Client } from "#ttrpc";
 import { PATIENCE } from "../lib/patience.js";
 import { TASK_METHODS, type Task } from "../lib/task-api.js";
+
+const { BootstrapResult } = containerd.runtime.bootstrap.v1;
 
 export interface Candidate {
   readonly name: "stock" | "ours";
@@ -48,19 +51,20 @@ export function runAction(
     "/bin/false",
   ];
   const args = [...flags, "-id", id, ...(action === "delete" ? ["-bundle", bundle] : []), ...before, action];
-  return runBinary(candidate, args, { cwd: bundle, events: join(folder, "events.sock"), namespace, input });
+  const [events, api] = [join(folder, "events.sock"), join(folder, "c.sock")];
+  return runBinary(candidate, args, { cwd: bundle, events, api, namespace, input });
 }
 
 export function runBinary(
   candidate: Candidate,
   args: readonly string[],
-  at: { cwd: string; events?: string; namespace?: string; input?: Uint8Array },
+  at: { cwd: string; events?: string; api?: string; namespace?: string; input?: Uint8Array },
 ): Promise<Answer> {
   const env = {
     // CRIU for both.
     PATH: `${CRIU}:${process.env.PATH}`,
     TTRPC_ADDRESS: at.events,
-    GRPC_ADDRESS: join(at.cwd, "c.sock"),
+    GRPC_ADDRESS: at.api,
     NAMESPACE: at.namespace,
     MAX_SHIM_VERSION: "2",
     GOMAXPROCS: "2",
@@ -85,11 +89,25 @@ export function runBinary(
   });
 }
 
-/** The address that `start` printed: plain, or in JSON since containerd 2.0. */
-export function addressOf(stdout: Buffer): string {
+/** What `start` printed, as containerd reads it. */
+export interface Started {
+  readonly form: "plain" | "JSON" | "protobuf";
+  readonly version: number;
+  readonly protocol: string;
+  readonly address: string;
+}
+
+/** Plain, in JSON since containerd 2.0, a message since 2.3. */
+export function startedBy(stdout: Buffer): Started {
   const text = stdout.toString().trim();
-  if (!text.startsWith("{")) return text;
-  return (JSON.parse(text) as { address: string }).address;
+  if (/^[a-z]+:/.test(text)) return { form: "plain", version: 2, protocol: "ttrpc", address: text };
+  if (text.startsWith("{")) return { form: "JSON", ...(JSON.parse(text) as Omit<Started, "form">) };
+  const { version, protocol, address } = BootstrapResult.decode(stdout);
+  return { form: "protobuf", version, protocol, address };
+}
+
+export function addressOf(stdout: Buffer): string {
+  return startedBy(stdout).address;
 }
 
 export interface Connected {

@@ -7,9 +7,12 @@ import { controlRows } from "./rows/control.js";
 import { createRows } from "./rows/create.js";
 import { execRows } from "./rows/exec.js";
 import { initRows } from "./rows/init.js";
+import { invocationRows } from "./rows/invocation.js";
+import { loggingRows } from "./rows/logging.js";
 import { namespaceRows } from "./rows/namespaces.js";
 import { orderRows } from "./rows/order.js";
 import { streamRows } from "./rows/streams.js";
+import { terminalRows } from "./rows/terminals.js";
 
 export const table: readonly Row[] = [
   ...createRows,
@@ -19,7 +22,10 @@ export const table: readonly Row[] = [
   ...checkpointRows,
   ...orderRows,
   ...streamRows,
+  ...terminalRows,
+  ...loggingRows,
   ...binaryRows,
   ...namespaceRows,
   ...cgroupRows,
+  ...invocationRows,
 ];

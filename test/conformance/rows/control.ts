@@ -230,6 +230,7 @@ export const controlRows = [
       path: scene.path("images"),
       options: checkpointOptions({ exit: true }),
     });
+    await c.wait();
     await c.state();
   }),
   row("shutdown: with a container", async (scene) => {
@@ -244,11 +245,22 @@ export const controlRows = [
     await c.shutdown();
     await c.state();
   }),
-  row("shutdown: without containers", async (scene) => {
-    const c = await scene.container(["true"]);
-    await c.shutdown();
-    await shimGone(scene, scene.shimPid(c));
-  }),
+  row(
+    "shutdown: without containers",
+    async (scene) => {
+      const c = await scene.container(["true"]);
+      await c.shutdown();
+      await shimGone(scene, scene.shimPid(c));
+    },
+    [
+      {
+        label: "c1 Shutdown",
+        stock: /^(ok|UNAVAILABLE)/,
+        ours: /^ok$/,
+        reason: "on a busy host the stock shim now and then is gone before it answers",
+      },
+    ],
+  ),
   row("shutdown: after a failed create", async (scene) => {
     const c = await scene.container(["/no/such"]);
     await c.create();

@@ -38,13 +38,24 @@ export const initRows = [
     await c.pause();
     await c.start("", { as: "again" });
   }),
-  row("init: delete of the created", async (scene) => {
-    const c = await scene.container(["sleep", "1000"]);
-    await c.create();
-    await c.delete();
-    await c.state();
-    await scene.noteTopics(3);
-  }),
+  row(
+    "init: delete of the created",
+    async (scene) => {
+      const c = await scene.container(["sleep", "1000"]);
+      await c.create();
+      await c.delete();
+      await c.state();
+      await scene.noteTopics(3);
+    },
+    [
+      {
+        label: "left behind",
+        stock: /^(cgroup of c1)?$/,
+        ours: /^$/,
+        reason: "on a busy host the stock shim now and then leaves the control group",
+      },
+    ],
+  ),
   row("init: delete of the running", async (scene) => {
     const c = await scene.running();
     await c.delete();

@@ -35,6 +35,9 @@ describe("flags", () => {
   it("knows info and version", () => {
     assert.equal(parseFlags(["-info"]).action, "info");
     assert.equal(parseFlags(["-v"]).action, "version");
+    assert.equal(parseFlags(["--version"]).action, "version");
+    assert.equal(parseFlags([...usual, "-v=F", "--", "delete"]).action, "delete");
+    assert.throws(() => parseFlags(["-v=perhaps"]), /-v must be true or false/);
   });
 
   it("refuses other actions and names that would leave a folder", () => {
