@@ -123,3 +123,12 @@ export function holdings(pid: number): Holdings {
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0);
   return { threads: field("Threads"), rss: field("VmRSS"), descriptors };
 }
+
+/** How often its threads have gone to sleep so far: at rest they are woken by nothing but timers. */
+export function wakeups(pid: number): number {
+  const count = (thread: string) => {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+    return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  };
+  return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + count(thread), 0);
+}
