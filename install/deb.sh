@@ -2,7 +2,8 @@
 # Make the Debian package of DIST: OUT/pclive_VERSION_ARCH.deb, for Debian 12 and newer and Ubuntu 24.04 and newer. It
 # brings the very Node that built it, as Debian 12 and Ubuntu 24.04 have only Node 18. The same input gives the same
 # bytes: SOURCE_DATE_EPOCH (default: the last commit's time) is the time of everything in it.
-# DEB_COMPRESS (xz:6) is METHOD:LEVEL of dpkg-deb; DEB_MAINTAINER who answers for the package.
+# DEB_COMPRESS (xz:6) is METHOD:LEVEL of dpkg-deb; DEB_MAINTAINER who answers for the package; DEB_VERSION another version
+# than the source's, e.g. to try an upgrade.
 # usage: install/deb.sh DIST OUT
 set -euo pipefail
 
@@ -22,7 +23,8 @@ maintainer=${DEB_MAINTAINER:-PCLive <pclive@localhost>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
 umask 022
-version=$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).version' "$root/package.json")
+version=${DEB_VERSION:-$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).version' "$root/package.json")}
+[[ $version =~ ^[0-9][0-9A-Za-z.+~-]*$ ]] || fail "DEB_VERSION=$version is no version" "for example 0.0.9"
 arch=$(dpkg --print-architecture)
 node=$(node -p 'fs.realpathSync(process.execPath)')
 stage=$(mktemp -d "$out/.stage.XXXXXX")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian package as a user has it: installed by apt on a host of the lab, used by its containerd, upgraded under a
-# running container, removed and purged. Every file of the host's configuration must then be as it was before.
+# The Debian package as a user has it: installed by apt on a host of the lab, used by its containerd, upgraded under
+# running containers (from an older version too), removed and purged. Every file of the host's configuration must then be as it was before.
 # usage: test/deb/run.sh [SUITE…] (bookworm trixie). The last line is "N passed, N failed".
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -59,6 +59,7 @@ bare_host() {
 	on_host /repo/install/install.sh --uninstall /usr/local || return 1
 	on_host rm -rf /etc/pclive /etc/containerd/config.toml /etc/criu /usr/local/bin/node /var/lib/pclive || return 1
 	cp "$root"/build/deb/pclive_*.deb "$target/tmp/pclive.deb"
+	cp "$older"/pclive_*.deb "$target/tmp/pclive-older.deb"
 	cp /etc/resolv.conf "$target/etc/resolv.conf"
 	printf 'deb [trusted=yes check-valid-until=no] %s %s main\n' "$uri" "$suite" >"$target/etc/apt/sources.list"
 	mkdir -p "$target/var/log/apt"
@@ -90,6 +91,56 @@ cri_has_handler() {
 	on_host sh -c 'containerd --config /etc/containerd/config.toml config dump >/tmp/dump' &&
 		says 'runtimes.pclive\]' on_host cat /tmp/dump && says 'runtimes.runc\]' on_host cat /tmp/dump &&
 		says 'io.containerd.grpc.v1 +cri .* ok' on_host ctr plugins ls
+}
+
+# shellcheck disable=SC2016 # dpkg-query expands it
+installed_version() { on_host dpkg-query -W -f '${Version}\n' pclive; }
+shim_pid() { on_host sh -c "pgrep -f -- '-[n]amespace default .*-id deb1'"; }
+
+# The administrator's own words in the files that the package has edited, and in its own folder.
+edit_configuration() {
+	# shellcheck disable=SC2016 # the host's shell expands it
+	on_host sh -c 'sed -i "1i # kept by the administrator" /etc/containerd/config.toml
+		mkdir -p /etc/pclive && printf "# mine\n" >/etc/pclive/mine.toml && chmod 600 /etc/pclive/mine.toml'
+}
+same_edited() {
+	configuration >"$work/upgraded"
+	diff "$work/edited" "$work/upgraded"
+}
+same_shim() { test "$(shim_pid)" == "$(cat "$work/shim")"; }
+unedit_configuration() {
+	on_host sh -c 'sed -i "/^# kept by the administrator$/d" /etc/containerd/config.toml; rm -r /etc/pclive'
+}
+
+# From an older version to this one, under a container that runs, by apt.
+package_upgrade() {
+	check "an older version is installed" with_network apt-get install -y --no-install-recommends /tmp/pclive-older.deb
+	check "it is the older one" says "^$older_version\$" installed_version
+	check "containerd takes its configuration" restart_containerd
+	# shellcheck disable=SC2016 # the container's shell expands it
+	check "a container runs with it" on_host ctr run -d --runtime io.containerd.pclive.v2 --log-uri file:///tmp/deb1.log \
+		pclive.test/base:latest deb1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done'
+	edit_configuration >>"$log" 2>&1
+	configuration >"$work/edited"
+	shim_pid >"$work/shim"
+	check "it is upgraded by apt" with_network apt-get install -y --no-install-recommends /tmp/pclive.deb
+	check "it is the newer one" refuses says "^$older_version\$" installed_version
+	check "the configuration is as the administrator left it" same_edited
+	check "the container runs on, in the same shim" same_shim
+	# shellcheck disable=SC2016 # the host's shell expands it
+	check "it goes on writing" on_host sh -c 'a=$(tail -n 1 /tmp/deb1.log); sleep 1; [ "$(tail -n 1 /tmp/deb1.log)" -gt "$a" ]'
+	check "exec in it" says '^again$' on_host ctr task exec --exec-id e1 deb1 echo again
+	check "containerd finds it after its own restart" restart_containerd
+	check "exec in it again" says '^again$' on_host ctr task exec --exec-id e2 deb1 echo again
+	check "a new one beside it" runs deb2
+	check "it is killed" on_host ctr task kill -s KILL deb1
+	# shellcheck disable=SC2016 # the host's shell expands it
+	check "and deleted" on_host sh -c 'for i in $(seq 50); do ctr task rm deb1; ctr task ls | grep -q deb1 || break; sleep 0.1; done; ctr c rm deb1'
+	check "its shim has gone" refuses shim_pid
+	unedit_configuration >>"$log" 2>&1
+	check "removal" with_network apt-get purge -y pclive
+	check "takes all of both versions back" same_configuration
+	check "containerd starts with it" restart_containerd
 }
 
 package_life() {
@@ -149,6 +200,7 @@ test_suite() {
 	[[ $1 == bookworm ]] || on_host tee /etc/containerd/config.toml <"$here/kubernetes.toml" >>"$log"
 	restart_containerd >>"$log" 2>&1
 	configuration >"$work/before"
+	package_upgrade
 	package_life
 	with_docker
 	lab down >>"$log" 2>&1
@@ -157,6 +209,7 @@ test_suite() {
 mkdir -p "${log%/*}"
 : >"$log"
 work=$(mktemp -d)
+older=$root/build/deb/older older_version=0.0.9
 trap 'lab down >>"$log" 2>&1; rm -rf "$work"' EXIT
 suites=("$@")
 ((${#suites[@]})) || suites=(bookworm trixie)
@@ -164,6 +217,7 @@ if DEB_COMPRESS=gzip:1 "$root/install/deb.sh" "$root/build/dist" "$root/build/de
 	first=$(sha256sum "$root"/build/deb/*.deb)
 	check "built again it has the same bytes" env DEB_COMPRESS=gzip:1 "$root/install/deb.sh" "$root/build/dist" "$root/build/deb"
 	check "indeed" test "$first" == "$(sha256sum "$root"/build/deb/*.deb)"
+	check "and as an older version" env DEB_COMPRESS=gzip:1 DEB_VERSION=$older_version "$root/install/deb.sh" "$root/build/dist" "$older"
 	for suite in "${suites[@]}"; do
 		test_suite "$suite"
 	done
