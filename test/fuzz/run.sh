@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Fuzz what reads bytes from outside, two targets at a time: FUZZ_SECONDS (60) for each target, of FUZZ_TARGETS (all).
-# FUZZ_SEED makes other inputs. Inputs that fail stay in build/fuzz.
+# Fuzz what reads bytes from outside, FUZZ_JOBS (2) targets at a time: FUZZ_SECONDS (60) for each target, of FUZZ_TARGETS
+# (all). FUZZ_SEED makes other inputs. Inputs that fail stay in build/fuzz.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 seconds=${FUZZ_SECONDS:-60}
 seed=${FUZZ_SEED:-$RANDOM}
+jobs=${FUZZ_JOBS:-2}
 read -ra targets <<<"${FUZZ_TARGETS:-frames server client bundle flags bootstrap}"
 out=build/fuzz
 [[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "fuzz: FUZZ_SECONDS must be a number of seconds" >&2; exit 2; }
+[[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "fuzz: FUZZ_JOBS must be a number of targets" >&2; exit 2; }
 mkdir -p "$out"
 
 # A heap as small as the shim's, and a bound on an endless loop: the input is in TARGET.current then.
@@ -28,7 +30,7 @@ running=()
 for target in "${targets[@]}"; do
 	one "$target" &
 	running+=($!)
-	((${#running[@]} < 2)) && continue
+	((${#running[@]} < jobs)) && continue
 	count wait "${running[0]}"
 	running=("${running[@]:1}")
 done

@@ -10,6 +10,7 @@ import { encodeResponse } from "../../../shim/ttrpc/wire.js";
 import { mutateFrames } from "../mutate-frames.js";
 import { pieces } from "../pieces.js";
 import { Random } from "../random.js";
+import { useNodeSockets, useShimSockets } from "../sockets.js";
 import type { Target } from "../target.js";
 
 const { Any } = google.protobuf;
@@ -25,6 +26,7 @@ export const ttrpcClient: Target = {
   mutate: mutateFrames,
   covers: ["/shim/ttrpc/", "/protobufjs/"],
   async open() {
+    useShimSockets();
     path = join(mkdtempSync(join(tmpdir(), "ttrpc-fuzz-")), "s");
     server = createServer((socket) => {
       socket.on("error", () => {});
@@ -54,6 +56,7 @@ export const ttrpcClient: Target = {
       if (end.status === "rejected") assert.ok(end.reason instanceof TtrpcError, end.reason);
   },
   async close() {
+    useNodeSockets();
     await new Promise((resolve) => server.close(resolve));
     rmSync(join(path, ".."), { recursive: true });
   },

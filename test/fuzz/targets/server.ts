@@ -11,6 +11,7 @@ import { Client, FrameDecoder, Server } from "#ttrpc";
 import { mutateFrames } from "../mutate-frames.js";
 import { pieces } from "../pieces.js";
 import { Random } from "../random.js";
+import { useNodeSockets, useShimSockets } from "../sockets.js";
 import type { Target } from "../target.js";
 import { conversation, METHODS, SERVICE } from "./ttrpc-service.js";
 
@@ -28,6 +29,7 @@ export const ttrpcServer: Target = {
   mutate: mutateFrames,
   covers: ["/shim/ttrpc/", "/protobufjs/", "/build/protos/", "/shim/service/"],
   async open() {
+    useShimSockets();
     path = join(folder(), "s");
     server = new Server({ maxCalls: 50 });
     server.addService(SERVICE, METHODS);
@@ -59,6 +61,7 @@ export const ttrpcServer: Target = {
     for (const { kind, type } of answers) assert.ok(kind === "frame" && (type === 2 || type === 3));
   },
   async close() {
+    useNodeSockets();
     other.close();
     await server.close(100);
     rmSync(join(path, ".."), { recursive: true });
