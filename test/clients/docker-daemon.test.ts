@@ -74,7 +74,10 @@ for (const way of WAYS) {
         `${run} -d --name none --network none --security-opt seccomp=unconfined ${BASE} sleep 1000`,
       );
       await host.run("docker checkpoint create none one");
-      if (way === "by-name") await host.run("docker kill none");
+      if (way === "by-name") {
+        assert.equal(await docker.inspect("none", ".State.Status}} {{.State.ExitCode"), "running 0");
+        await host.run("docker kill none");
+      }
       await docker.inspectUntil("none", ".State.Status", /^exited/);
       const { code, stderr } = await host.outcome("timeout 30 docker start --checkpoint one none");
       assert.notEqual(code, 124, "it hangs");

@@ -1,7 +1,7 @@
 /** A shim binary, called as containerd calls it. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { containerd } from "#protos/shim";
+import { containerd } from "#protos/bootstrap";
 import { Client } from "#ttrpc";
 import { PATIENCE } from "../lib/patience.js";
 import { TASK_METHODS, type Task } from "../lib/task-api.js";

@@ -1,5 +1,6 @@
 /** What containerd asks the binary itself: what it is, and how it starts; by flags, and by what stands in its input. */
 import { mkdirSync } from "node:fs";
+import { containerd as start } from "#protos/bootstrap";
 import { containerd, google, runtimeoptions } from "#protos/shim";
 import { betterRow, type Difference, only, type Row, row } from "../row.js";
 import { NAMESPACE, type Scene } from "../scene.js";
@@ -8,7 +9,7 @@ import { type Answer, startedBy } from "../shim.js";
 const SLEEP = ["sleep", "1000"];
 const { Any } = google.protobuf;
 const { Options } = containerd.runc.v1;
-const { BootstrapParams } = containerd.runtime.bootstrap.v1;
+const { BootstrapParams } = start.runtime.bootstrap.v1;
 
 function any(type_url: string, value: Uint8Array): Uint8Array {
   return Any.encode({ type_url, value }).finish();
@@ -84,10 +85,7 @@ async function started(scene: Scene, flags: readonly string[], input?: (id: stri
   await c.state();
 }
 
-function parameters(
-  id: string,
-  more: containerd.runtime.bootstrap.v1.BootstrapParams.$Properties,
-): Uint8Array {
+function parameters(id: string, more: start.runtime.bootstrap.v1.BootstrapParams.$Properties): Uint8Array {
   const given = { instanceId: id, namespace: NAMESPACE, containerdVersion: "2.3.0", ...more };
   return BootstrapParams.encode(given).finish();
 }
@@ -99,7 +97,7 @@ const PLAIN: Difference = {
   ours: /^plain, version 2, ttrpc$/,
   reason: "every containerd reads a bare address, and both versions of the service are there",
 };
-type Parameters = containerd.runtime.bootstrap.v1.BootstrapParams.$Properties;
+type Parameters = start.runtime.bootstrap.v1.BootstrapParams.$Properties;
 
 /** As containerd 2.3 starts a shim; to the stock shim before that they are no options. */
 function parametersRows(name: string, make: (scene: Scene) => Parameters): Row[] {
