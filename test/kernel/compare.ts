@@ -38,11 +38,20 @@ function alike(path: string, theirs: Leaf | undefined, mine: Leaf | undefined): 
   return more <= SMALL || more <= less * FACTOR;
 }
 
+/** Sizes of pages come in the order of a folder's entries, which is chance. */
+function ordered(value: object): object {
+  if (!Array.isArray(value)) return value;
+  const size = (each: { pagesize?: unknown } | null) => String(each?.pagesize ?? "");
+  return value.toSorted((one, two) => size(one).localeCompare(size(two)));
+}
+
 /** The leaves of plain JSON by their paths; a list also by its length. */
 function leaves(value: unknown, path = ""): Map<string, Leaf> {
   if (typeof value !== "object" || value === null) return new Map([[path, value as Leaf]]);
   const length: [string, Leaf][] = Array.isArray(value) ? [[`${path}#`, value.length]] : [];
-  const below = Object.entries(value).flatMap(([name, field]) => [...leaves(field, `${path}/${name}`)]);
+  const below = Object.entries(ordered(value)).flatMap(([name, field]) => [
+    ...leaves(field, `${path}/${name}`),
+  ]);
   // A part that is there but empty is not the same as one that is missing.
   const here: [string, Leaf][] = Object.keys(value).length === 0 ? [[`${path}/#`, 0]] : [];
   return new Map([...length, ...here, ...below]);

@@ -55,7 +55,10 @@ async function startWithScore(scene: Scene, score: number): Promise<Container> {
   return scene.connect(bundled);
 }
 
-async function removeAll(paths: readonly string[]): Promise<void> {
+/** Lets the shim go, and takes its cgroups away. */
+async function leave({ id, shim }: Container, paths: readonly string[]): Promise<void> {
+  // The stock shim's answer may be lost in its exit.
+  await shim.task.Shutdown({ id }).catch(() => {});
   const remove = () => {
     for (const path of paths.filter((each) => existsSync(each))) rmdirSync(path);
     return true;
@@ -84,8 +87,7 @@ export const cgroupRows = [
     await c.kill(9);
     await c.wait();
     await c.delete();
-    await c.shutdown();
-    await removeAll(paths);
+    await leave(c, paths);
   }),
   betterRow(
     "cgroup: of the shim, one that is not there yet",
@@ -94,8 +96,7 @@ export const cgroupRows = [
       const c = await inCgroup(scene, name);
       if (c === undefined) return;
       scene.note("shim", membership(scene.shimPid(c), name));
-      await c.shutdown();
-      await removeAll(folders(name));
+      await leave(c, folders(name));
     },
     {
       stock: { start: /^1$/ },

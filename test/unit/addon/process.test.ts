@@ -28,6 +28,7 @@ import {
   watchOom,
   watchReadable,
 } from "#addon";
+import { until } from "../../lib/until.js";
 
 const run = promisify(execFile);
 
@@ -108,7 +109,7 @@ describe("addon: processes", () => {
     const word = Buffer.alloc(8);
     word.writeBigUInt64LE(3n);
     writeSync(fd, word);
-    await sleep(20);
+    await until(() => counts.length > 0);
     stop();
     writeSync(fd, word);
     await sleep(20);
