@@ -8,9 +8,11 @@ dir=${1:-$root/build/native}
 mkdir -p "$dir"
 out=$(cd "$dir" && pwd)/engine${SAN:+-san}
 make -s -j2 -C "$root/native/engine" OUT="$out" ${SAN:+SAN=1} all
-# What is built for the tests finds the engine and CRIU here.
+make -s -C "$root/test/programs/churn" OUT="$root/build/programs/churn"
+# What is built for the tests finds the engine, CRIU and a program to checkpoint here.
 export PCLIVE_ENGINE=$out/pclive-engine
 export PCLIVE_CRIU=${PCLIVE_CRIU:-$root/build/criu/criu}
+export PCLIVE_CHURN=$root/build/programs/churn/churn
 # The sanitizers' shadow memory would be taken for a leak by a child that ends by _exit().
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 

@@ -39,6 +39,18 @@ inline bool stdinEnded() {
     return poll(&readable, 1, 0) == 1;
 }
 
+/// Blocks of a huge page's size that begin with zeros, written ones: first few, then more and more.
+inline void fillRamps(size_t blocks) {
+    constexpr size_t kBlock = kHugePage / kTargetPage;
+    auto start = reinterpret_cast<uintptr_t>(mapPages((blocks + 1) * kBlock));
+    char *at = reinterpret_cast<char *>((start + kHugePage - 1) / kHugePage * kHugePage);
+    for (size_t page = 0; page < blocks * kBlock; page++, at += kTargetPage) {
+        *static_cast<volatile char *>(at) = 0;
+        if (page % kBlock >= (page / kBlock + 1) * kBlock / (blocks + 1))
+            scribble(at, page);
+    }
+}
+
 inline void peek(const char *at) {
     static_cast<void>(*static_cast<const volatile char *>(at));
 }
@@ -127,6 +139,8 @@ inline int steps(bool again) {
             munmap(main + 50 * kTargetPage, 700 * kTargetPage);
             if (heap)
                 memset(heap, 6, 1 << 20);
+        } else if (line == "ramps") {
+            fillRamps(32);
         } else if (line == "exec") {
             execl("/proc/self/exe", "source-target", "target", "steps-again", nullptr);
         }

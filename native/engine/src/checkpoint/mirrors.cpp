@@ -93,8 +93,11 @@ void MirrorSink::copy(ProcessCopy &process, const Ranges &wanted) {
         for (const auto &range : part.empty)
             process.empty(range, absent);
         mirror.keep(part.kept);
-        mirror.drop(part.empty);
     }
+    // Not before all are kept: what one thread found empty may lie in one huge page with what another one
+    // kept.
+    for (const auto &part : found)
+        mirror.drop(part.empty);
     droppedPages_ += pagesIn(absent);
     readMs_ = readMs_ + watch.ms();
 }
