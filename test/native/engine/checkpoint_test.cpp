@@ -160,7 +160,7 @@ void stepByStep(const std::string &tracker) {
     for (const char *step :
          {"fill",      "nothing",   "write", "zero",    "dontneed", "dontneed-read", "huge",
           "huge-read", "unmap-map", "move",  "protect", "guard",    "grow",          "sparse",
-          "heap",      "shrink",    "exec",  "nothing", "fill",     "dontneed"}) {
+          "heap",      "shrink",    "exec",  "nothing", "fill",     "dontneed",      "ramps"}) {
         target.say(std::string(step) + "\n");
         check(target.line() == step, std::string("the target does ") + step);
         try {

@@ -39,11 +39,14 @@ inline bool stdinEnded() {
     return poll(&readable, 1, 0) == 1;
 }
 
-/// Blocks of a huge page's size that begin with zeros, written ones: first few, then more and more.
+/// Blocks of a huge page's size that begin with zeros, written ones: first few, then more and more. What lies
+/// before them keeps readers from beginning at the bounds of blocks.
 inline void fillRamps(size_t blocks) {
-    constexpr size_t kBlock = kHugePage / kTargetPage;
-    auto start = reinterpret_cast<uintptr_t>(mapPages((blocks + 1) * kBlock));
+    constexpr size_t kBlock = kHugePage / kTargetPage, kBefore = 200;
+    auto start = reinterpret_cast<uintptr_t>(mapPages((blocks + 2) * kBlock)) + kHugePage;
     char *at = reinterpret_cast<char *>((start + kHugePage - 1) / kHugePage * kHugePage);
+    for (size_t page = 1; page <= kBefore; page++)
+        scribble(at - page * kTargetPage, page);
     for (size_t page = 0; page < blocks * kBlock; page++, at += kTargetPage) {
         *static_cast<volatile char *>(at) = 0;
         if (page % kBlock >= (page / kBlock + 1) * kBlock / (blocks + 1))
