@@ -15,6 +15,7 @@
 #include "pstree.h"
 #include "vma.h"
 
+#include "ahead.h"
 #include "overlay.h"
 
 #undef LOG_PREFIX
@@ -37,7 +38,7 @@ int __wrap_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_l
 static bool dumping;
 
 bool dump_is_ours(void) {
-    return dumping && link_is_open();
+    return dumping;
 }
 
 int __wrap_cr_dump_tasks(pid_t pid) {
@@ -46,8 +47,6 @@ int __wrap_cr_dump_tasks(pid_t pid) {
     if (!overlay_wanted())
         return __real_cr_dump_tasks(pid);
 
-    if (link_open(PCLO_ROLE_DUMP))
-        return -1;
     dumping = true;
     ret = __real_cr_dump_tasks(pid);
     /* No task is traced any more, whatever became of the dump. */
@@ -84,14 +83,15 @@ int __wrap_write_img_inventory(InventoryEntry *he) {
     return __real_write_img_inventory(he);
 }
 
-/* The first look at any task. What comes before it is about CRIU itself, and done while the container runs.
- */
+/* The first look at any task. What comes before it is about CRIU itself. All that can be done while the
+ * container runs is done now. */
 int __wrap_collect_pstree(void) {
     int ret;
 
     if (!dump_is_ours())
         return __real_collect_pstree();
-    if (wait_for_go())
+    trees_prepare(root_item->pid->real);
+    if (cgroups_prepare(root_item->pid->real) || link_open(PCLO_ROLE_DUMP) || wait_for_go())
         return -1;
     ret = __real_collect_pstree();
     return ret ? ret : link_send_mark("seized", realtime_ns(), 0);

@@ -81,6 +81,11 @@ bool staging_every_task(bool (*known)(uint32_t vpid));
 struct window *staging_window(size_t index);
 int window_unmap(struct window *window);
 
+/* membership.c: the cgroups that this process, and what it forks, is in from now on.
+ * -------------------------------------------- */
+
+void membership_remember(void);
+
 /* fork.c: who inherits which window.
  * ----------------------------------------------------------------------------- */
 

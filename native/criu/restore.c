@@ -48,6 +48,7 @@ int __wrap_cr_restore_tasks(void) {
     if (!overlay_wanted())
         return __real_cr_restore_tasks();
 
+    membership_remember();
     if (link_open(PCLO_ROLE_RESTORE) || staging_serve() || stats_open() ||
         link_send_mark("go", realtime_ns(), 0))
         return -1;
