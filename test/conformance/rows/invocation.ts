@@ -232,18 +232,7 @@ export const invocationRows = [
     [{ label: "status", stock: /^2$/, ours: /^0$/, reason: PASSED_OVER }],
   ),
   row("start: nothing on its input", (scene) => started(scene, []), [PLAIN]),
-  only(
-    BEFORE_PARAMETERS,
-    row("start: runtime options on its input", (scene) => started(scene, [], () => runcOptions({})), [PLAIN]),
-  ),
-  only(
-    WITH_PARAMETERS,
-    betterRow("start: runtime options on its input", (scene) => started(scene, [], () => runcOptions({})), {
-      stock: { "event 1": /no such line/ },
-      ours: { answer: /^plain, version 2, ttrpc$/, "event 1": /^create/ },
-      reason: "the stock shim of containerd 2.3 takes options for parameters, and its events go nowhere",
-    }),
-  ),
+  row("start: runtime options on its input", (scene) => started(scene, [], () => runcOptions({})), [PLAIN]),
   ...parametersRows("parameters on its input", () => ({})),
   ...parametersRows("parameters with runtime options", () => {
     const value = Options.encode({ binaryName: "runc" }).finish();
