@@ -13,7 +13,7 @@ import { deliverTo } from "./events/containerd.js";
 import { Publisher } from "./events/publisher.js";
 import { type Log, openLog } from "./log.js";
 import { libDir, runcEnvironment } from "./paths.js";
-import { migrationMethods } from "./service/migration.js";
+import { checkpointMethods, migrationMethods } from "./service/lazy.js";
 import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
 import { taskMethods } from "./service/task.js";
@@ -69,6 +69,7 @@ export async function serve(flags: Flags, socketPath: string, entrance: Entrance
   server.addService("containerd.task.v2.Task", task);
   server.addService("containerd.task.v3.Task", task);
   server.addService("pclive.shim.v1.Migration", migrationMethods(host));
+  server.addService("pclive.shim.v1.Checkpoints", checkpointMethods(env, containers));
   surviveMistakes(log);
   setSubreaper();
   reaper.start();

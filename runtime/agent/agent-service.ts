@@ -1,6 +1,8 @@
 /** What the pclive command asks: `pclive.agent.v1.Agent`, over the local socket. */
 import type { pclive } from "#protos/agent";
 import { runCheck } from "./check/run.js";
+import { restoreContainer } from "./checkpoint/restore.js";
+import { takeCheckpoint } from "./checkpoint/take.js";
 import type { Context } from "./context.js";
 import { AgentError } from "./errors.js";
 import { onServerStream, onUnary, service } from "./grpc/method.js";
@@ -22,6 +24,14 @@ export function agentService(context: Context) {
     check: onUnary(agentRpc.check, (request) => runCheck(context, request)),
     status: onUnary(agentRpc.status, (request) => status(context, request.migration)),
     cancel: onUnary(agentRpc.cancel, (request) => cancel(context, request)),
+    checkpoint: onServerStream(agentRpc.checkpoint, async (request, call) => {
+      const left = new AbortController();
+      call.once("cancelled", () => left.abort());
+      await takeCheckpoint(context, request, left.signal, (event) => {
+        if (!call.cancelled && !call.destroyed) call.write(event);
+      });
+    }),
+    restore: onUnary(agentRpc.restore, (request) => restoreContainer(context, request)),
   });
 }
 

@@ -22,6 +22,7 @@ export type AgentErrorCode =
   | "PEER_UNREACHABLE"
   | "PROTOCOL"
   | "REFUSED"
+  | "RESTORE_FAILED"
   | "ROOTFS"
   | "SHIM"
   | "TIMEOUT"

@@ -1,5 +1,5 @@
 /**
- * The migration service of a container's shim, over its own socket. The connection is the lease: closing it before the
+ * Our own services of a container's shim, over its own socket. The connection is the lease: closing it before the
  * commit makes the shim undo what it did.
  */
 import { readFile } from "node:fs/promises";
@@ -33,6 +33,11 @@ const METHODS = {
   State: unary(api.MigrationRequest, api.HandoverState),
 };
 
+const CHECKPOINTS = {
+  Take: unary(api.TakeRequest, api.TakeReport),
+  TakeProgress: unary(api.TakeProgressRequest, api.TakeProgressReport),
+};
+
 export type ShimService = ServiceClient<typeof METHODS>;
 
 /** The folder that containerd and the shim share for one task. */
@@ -44,6 +49,7 @@ export class ShimClient {
   private constructor(
     private readonly client: Client,
     readonly service: ShimService,
+    readonly checkpoints: ServiceClient<typeof CHECKPOINTS>,
   ) {}
 
   /** @throws AgentError SHIM when the shim is gone */
@@ -53,7 +59,11 @@ export class ShimClient {
       const address = (await readFile(file, "utf8")).trim();
       if (!/^unix:\/\/\/[^\0]{1,107}$/.test(address)) throw new Error(`${file} holds no unix socket`);
       const client = await Client.connect(address.slice("unix://".length), { connectTimeoutMs: 5000 });
-      return new ShimClient(client, client.service("pclive.shim.v1.Migration", METHODS));
+      return new ShimClient(
+        client,
+        client.service("pclive.shim.v1.Migration", METHODS),
+        client.service("pclive.shim.v1.Checkpoints", CHECKPOINTS),
+      );
     } catch (error) {
       throw new AgentError("SHIM", `the shim of ${id} does not answer: ${(error as Error).message}`, {
         remedy: "the container is gone or its shim has ended: look at containerd's log",

@@ -36,23 +36,48 @@ export class AgentClient {
     return this.unary("Cancel", api.CancelRequest, api.CancelReply, request);
   }
 
+  restore(
+    request: pclive.agent.v1.IRestoreRequest,
+    timeoutMs: number,
+  ): Promise<pclive.agent.v1.RestoreReport> {
+    return this.unary("Restore", api.RestoreRequest, api.RestoreReport, request, timeoutMs);
+  }
+
+  /** Takes a checkpoint and yields its events until the report or the failure. Leaving the loop early gives it up. */
+  checkpoint(request: pclive.agent.v1.ICheckpointRequest): AsyncGenerator<pclive.agent.v1.CheckpointEvent> {
+    return this.stream("Checkpoint", api.CheckpointRequest, api.CheckpointEvent, request);
+  }
+
   /**
    * Starts a migration and yields its events until the report or the failure.
    * Leaving the loop early does not end the migration: use `cancel`.
    */
-  async *migrate(request: pclive.agent.v1.IMigrateRequest): AsyncGenerator<pclive.agent.v1.MigrateEvent> {
+  migrate(request: pclive.agent.v1.IMigrateRequest): AsyncGenerator<pclive.agent.v1.MigrateEvent> {
+    return this.stream("Migrate", api.MigrateRequest, api.MigrateEvent, request);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  private async *stream<I, Q extends I, R>(
+    method: string,
+    request: Encoder<Q> & { create(properties?: I): Q },
+    response: Decoder<R>,
+    message: I,
+  ): AsyncGenerator<R> {
     const stream = this.client.makeServerStreamRequest(
-      `${PATH}Migrate`,
-      serializer(api.MigrateRequest),
-      deserializer(api.MigrateEvent),
-      api.MigrateRequest.create(request),
+      PATH + method,
+      serializer(request),
+      deserializer(response),
+      request.create(message),
       new grpc.Metadata(),
       {},
     );
     // What comes after we have left the loop is nobody's.
     stream.on("error", () => undefined);
     try {
-      for await (const event of stream) yield event as pclive.agent.v1.MigrateEvent;
+      for await (const event of stream) yield event as R;
     } catch (error) {
       throw this.translate(error as grpc.ServiceError);
     } finally {
@@ -61,15 +86,12 @@ export class AgentClient {
     }
   }
 
-  close(): void {
-    this.client.close();
-  }
-
   private unary<I, Q extends I, R>(
     method: string,
     request: Encoder<Q> & { create(properties?: I): Q },
     response: Decoder<R>,
     message: I,
+    timeoutMs = UNARY_TIMEOUT_MS,
   ): Promise<R> {
     return new Promise((resolve, reject) => {
       this.client.makeUnaryRequest(
@@ -78,7 +100,7 @@ export class AgentClient {
         deserializer(response),
         request.create(message),
         new grpc.Metadata(),
-        { deadline: Date.now() + UNARY_TIMEOUT_MS },
+        { deadline: Date.now() + timeoutMs },
         (error, value) => {
           if (error !== null) reject(this.translate(error));
           else if (value === undefined)

@@ -1,6 +1,8 @@
 /**
  * Exit codes of the pclive command. They are documented in docs/use.md and do not change.
  */
+import type { pclive } from "#protos/agent";
+
 export const EXIT = {
   ok: 0,
   failed: 1, // the container still runs where it was
@@ -55,4 +57,12 @@ export class CliError extends Error {
       lines.push(`  logs: ${this.details.logs}`);
     return lines.join("\n");
   }
+}
+
+/** What the agent says of a migration or a checkpoint that failed. */
+export function failureOf(event: pclive.agent.v1.IFailure): CliError {
+  return new CliError(event.code ?? "FAILED", event.message ?? "it failed", event.remedy ?? "", {
+    logs: event.logs ?? "",
+    containerRunsHere: event.containerRunsHere ?? false,
+  });
 }

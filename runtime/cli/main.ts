@@ -2,6 +2,7 @@
  * The pclive command.
  */
 import { Command, CommanderError } from "commander";
+import { addCheckpoint, addRestore } from "./checkpoint.js";
 import { AgentClient } from "./client.js";
 import { CliError, EXIT } from "./exit.js";
 import { addInstall, addUninstall } from "./install/command.js";
@@ -117,12 +118,13 @@ function addCerts(program: Command): void {
 
 export function buildProgram(version: string): Command {
   const program = new Command("pclive")
-    .description("live migration of containers")
+    .description("live migration and checkpoints of containers")
     .version(version, "-v, --version")
     .option("--agent <socket>", "the local agent's socket", DEFAULT_SOCKET)
     .showHelpAfterError("(pclive --help tells more)")
     .exitOverride();
-  for (const add of [addMigrate, addCheck, addStatus, addCancel, addCerts]) add(program);
+  for (const add of [addMigrate, addCheckpoint, addRestore, addCheck, addStatus, addCancel, addCerts])
+    add(program, withAgent);
   addInstall(program, version);
   addUninstall(program);
   program.addHelpText(

@@ -4,7 +4,7 @@
 import type { pclive } from "#protos/agent";
 import { parseDuration, parseSize } from "../format.js";
 import type { AgentClient } from "./client.js";
-import { CliError } from "./exit.js";
+import { CliError, failureOf } from "./exit.js";
 import { chooseDisplay } from "./progress.js";
 import { renderReport } from "./report.js";
 
@@ -85,7 +85,7 @@ export async function migrate(
     for await (const event of client.migrate(request)) {
       migration = event.migration || migration;
       display.show(event);
-      if (event.failure) throw failure(event.failure);
+      if (event.failure) throw failureOf(event.failure);
       if (event.report) {
         display.end();
         if (!json) process.stdout.write(`${renderReport(event.report)}\n`);
@@ -102,11 +102,4 @@ export async function migrate(
     process.off("SIGINT", onInterrupt);
     process.off("SIGTERM", onInterrupt);
   }
-}
-
-function failure(event: pclive.agent.v1.IFailure): CliError {
-  return new CliError(event.code ?? "FAILED", event.message ?? "the migration failed", event.remedy ?? "", {
-    logs: event.logs ?? "",
-    containerRunsHere: event.containerRunsHere ?? false,
-  });
 }

@@ -1,13 +1,29 @@
 /**
  * `runc checkpoint` for the skeleton. It is started while the container still runs, CRIU waits before it looks
- * at any task until the engine lets it go on, and it leaves the container as it found it: frozen.
+ * at any task until the engine lets it go on, and it leaves the container as it found it: frozen (or ended, when asked).
  */
+import { join } from "node:path";
 import { failureIn } from "../criu/log.js";
 import { quiet, within } from "./deadline.js";
 import { MigrationError } from "./error.js";
 import { groupMembers, killAll } from "./process.js";
 import type { Scratch } from "./scratch.js";
-import { MOVED_TOO, type SourceContainer } from "./types.js";
+import type { SourceContainer } from "./types.js";
+
+/** What the dump is for, in runC's words. */
+export interface DumpOptions {
+  /** Folder of `criu/criu`. */
+  readonly libDir: string;
+  /** False: CRIU ends the tasks when it is done. */
+  readonly leaveRunning: boolean;
+  /** CRIU's log and the like; default: in the scratch folder. */
+  readonly workPath?: string;
+  readonly tcpEstablished?: boolean;
+  readonly externalUnixSockets?: boolean;
+  readonly shellJob?: boolean;
+  readonly fileLocks?: boolean;
+  readonly emptyNamespaces?: readonly string[];
+}
 
 /** A CRIU that was told to give up cures the tasks from its parasite first: killing it would not. */
 const CURE_MS = 20_000;
@@ -22,9 +38,9 @@ export class SkeletonDump {
   constructor(
     private readonly container: SourceContainer,
     private readonly scratch: Scratch,
-    libDir: string,
+    private readonly options: DumpOptions,
   ) {
-    this.ended = quiet(this.#run(libDir));
+    this.ended = quiet(this.#run());
   }
 
   /**
@@ -50,14 +66,14 @@ export class SkeletonDump {
     if (this.#group) await killAll(groupMembers(this.#group), KILL_MS);
   }
 
-  async #run(libDir: string): Promise<void> {
+  async #run(): Promise<void> {
     const { container, scratch } = this;
+    const { libDir, workPath = scratch.work, ...asked } = this.options;
     try {
       await container.runc.checkpoint(container.id, {
         imagePath: scratch.images,
-        workPath: scratch.work,
-        leaveRunning: true,
-        ...MOVED_TOO,
+        workPath,
+        ...asked,
         env: scratch.environment(libDir),
         signal: this.#abort.signal,
         timeoutMs: Number.POSITIVE_INFINITY,
@@ -66,13 +82,13 @@ export class SkeletonDump {
         },
       });
     } catch (error) {
-      throw await dumpFailure(scratch, error);
+      throw await dumpFailure(join(workPath, "dump.log"), error);
     }
   }
 }
 
-async function dumpFailure(scratch: Scratch, error: unknown): Promise<MigrationError> {
-  const said = await failureIn(`${scratch.work}/dump.log`);
+async function dumpFailure(log: string, error: unknown): Promise<MigrationError> {
+  const said = await failureIn(log);
   const message = error instanceof Error ? error.message : String(error);
   return new MigrationError("dump-failed", `the container's state could not be dumped: ${said ?? message}`, {
     remedy: "see dump.log among the kept logs; `pclive check` names what CRIU cannot move",

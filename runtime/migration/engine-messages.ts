@@ -45,6 +45,9 @@ export const answers = {
   files: z.object({ files: count, bytes: count }),
   put: z.object({}),
   detach: z.object({}),
+  // checkpoint
+  "dump-end": z.object({}),
+  write: z.object({ files: count, bytes: count, pages: count, ms }),
   // destination
   listen: z.object({ port: z.number().int().min(1).max(65535) }),
   release: z.object({}),

@@ -3,7 +3,8 @@
  * stack whose sockets have moved, or are not there yet, for the answer would be a reset.
  *
  * At the source everything is dropped, ARP too. At the destination the namespace may announce itself
- * (gratuitous ARP, neighbour advertisements): the switches then know where the address has gone.
+ * (gratuitous ARP, neighbour advertisements): the switches then know where the address has gone. While a container that runs
+ * on is dumped ("input") it only hears nothing: its sockets must not change under the dump.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -31,10 +32,18 @@ const LOCK_DESTINATION =
   `add rule inet ${TABLE} lock-output meta mark ${CRIU_MARK} accept\n` +
   `add rule inet ${TABLE} lock-output meta l4proto ipv6-icmp accept\n`;
 
+const LOCK_INPUT = `add table inet ${TABLE}\n${chain("inet", "input")}`;
+
+type Side = "source" | "destination" | "input";
+const LOCK: Readonly<Record<Side, string>> = {
+  source: LOCK_SOURCE,
+  destination: LOCK_DESTINATION,
+  input: LOCK_INPUT,
+};
+
 /** Of chains that exist already: only their policy changes, which takes effect at once. */
-const OPEN = ["input", "output"]
-  .map((hook) => `add chain inet ${TABLE} lock-${hook} { policy accept; }\n`)
-  .join("");
+const open = (...hooks: readonly string[]) =>
+  hooks.map((hook) => `add chain inet ${TABLE} lock-${hook} { policy accept; }\n`).join("");
 
 // "add" first: deleting what is not there would be an error, and fail the whole.
 const UNLOCK = ["inet", "arp"]
@@ -51,7 +60,7 @@ export class NetworkLock {
   /** @param netns path of the namespace, e.g. /run/netns/x or /proc/PID/ns/net */
   constructor(
     private readonly netns: string,
-    private readonly side: "source" | "destination",
+    private readonly side: Side,
   ) {
     if (!netns.startsWith("/")) {
       throw new MigrationError(
@@ -72,19 +81,20 @@ export class NetworkLock {
     const begin = performance.now();
     const prepared = this.#locking;
     this.#locking = undefined;
-    await this.#apply(prepared, this.side === "source" ? LOCK_SOURCE : LOCK_DESTINATION, "locked");
+    await this.#apply(prepared, LOCK[this.side], "locked");
     return performance.now() - begin;
   }
 
   /**
-   * Lets everything through the destination's lock; resolves when it does, after about 1 ms. `unlock` then takes the
+   * Lets everything through the lock (but ARP at a source); resolves when it does, after about 1 ms. `unlock` then takes the
    * lock itself away: for that nft waits several times as long, until the kernel has freed it.
    * @throws MigrationError `network-lock-failed`
    */
   async open(): Promise<void> {
     const prepared = this.#unlocking;
     this.#unlocking = undefined;
-    const opened = await prepared?.takesEffect(OPEN).then(
+    const rules = this.side === "input" ? open("input") : open("input", "output");
+    const opened = await prepared?.takesEffect(rules).then(
       () => true,
       () => false,
     );

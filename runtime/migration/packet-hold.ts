@@ -10,7 +10,7 @@ export class PacketHold {
   readonly #child: ChildProcess;
 
   /**
-   * Keeps from now on.
+   * Keeps from now on; `keep` begins anew.
    * @param engine path of `pclive-engine`, whose role `hold` does the work
    * @param netns path of the container's network namespace, whose interfaces are there already
    */
@@ -18,6 +18,11 @@ export class PacketHold {
     this.#child = spawn(engine, ["hold", netns], { stdio: ["pipe", "ignore", "ignore"] });
     this.#child.on("error", () => undefined);
     this.#child.stdin?.on("error", () => undefined);
+  }
+
+  /** Forgets what was kept so far: it has arrived. */
+  keep(): void {
+    this.#child.stdin?.write("keep\n");
   }
 
   /** Delivers what was kept, and ends. */

@@ -17,7 +17,7 @@ import { type Freezer, processesOf } from "./freezer.js";
 import type { NetworkLock } from "./netlock.js";
 import type { Scratch } from "./scratch.js";
 import type { Standstill } from "./standstill.js";
-import type { Cgroup, SourceContainer, Strategy } from "./types.js";
+import { type Cgroup, MOVED_TOO, type SourceContainer, type Strategy } from "./types.js";
 
 /** What a source holds from begin to end. */
 export interface SourceParts {
@@ -66,7 +66,8 @@ const NO_PAGES: Answer<"final"> = { pages: 0, bytes: 0, wireBytes: 0, scanMs: 0,
 
 /** Starts CRIU so that it is ready when it is needed. */
 export function startDump(parts: SourceParts): SkeletonDump {
-  parts.dump ??= new SkeletonDump(parts.container, parts.scratch, parts.libDir);
+  const { container, scratch, libDir } = parts;
+  parts.dump ??= new SkeletonDump(container, scratch, { libDir, leaveRunning: true, ...MOVED_TOO });
   return parts.dump;
 }
 
@@ -135,7 +136,7 @@ export async function staysFrozen(freezer: Freezer): Promise<void> {
 }
 
 /** Begins the final round; resolves with its (pending) end once CRIU may look at the container. */
-async function snapshot(engine: Engine): Promise<() => Promise<Answer<"final">>> {
+export async function snapshot(engine: Engine): Promise<() => Promise<Answer<"final">>> {
   const final = engine.request("final", {}, { timeoutMs: STALL_MS, restartOnProgress: true });
   // A final round that fails never says "snapshotted".
   const failure = final.then(() => new Promise<never>(() => undefined));

@@ -5,6 +5,7 @@ import { reap } from "#addon";
 import { RuncError } from "../../runtime/runc/index.js";
 import { deleteAnswer } from "../bundle/deleted.js";
 import { readInitPid, readOptions, rootfsOf } from "../bundle/files.js";
+import { unfinished } from "../bundle/unfinished.js";
 import { commandRunner } from "../container/command.js";
 import { Reaper } from "../container/reaper.js";
 import { unmountRootfs } from "../container/rootfs.js";
@@ -15,6 +16,7 @@ import { checkIdentity, type Flags } from "./flags.js";
 import { isAlive, pathOfAddress } from "./socket.js";
 
 const RUNC_MS = 4000;
+const KILL_MS = 500;
 
 /** @returns the DeleteResponse, encoded */
 export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
@@ -41,6 +43,7 @@ export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
   await unmountRootfs(rootfsOf(bundle)).catch((error: unknown) => {
     process.stderr.write(`unmount: ${messageOf(error)}\n`);
   });
+  await removeUnfinished(bundle);
   await removeDeadSocket(bundle);
   return deleteAnswer(pid);
 }
@@ -49,6 +52,23 @@ async function unmountRestored(root: string): Promise<void> {
   if (!existsSync(root)) return;
   const { unmountBelow } = await import("../../runtime/migration/scratch.js");
   await unmountBelow(root);
+}
+
+/** Half an image, and the folder in which it was made. */
+async function removeUnfinished(bundle: string): Promise<void> {
+  const folders = unfinished(bundle);
+  if (folders.length === 0) return;
+  const [{ usersOfScratch }, { killAll }, { removeScratch }] = await Promise.all([
+    import("../../runtime/migration/remains.js"),
+    import("../../runtime/migration/process.js"),
+    import("../../runtime/migration/scratch.js"),
+  ]);
+  for (const folder of folders) {
+    await killAll(usersOfScratch(folder), KILL_MS);
+    await removeScratch(folder).catch((error: unknown) => {
+      process.stderr.write(`${folder}: ${messageOf(error)}\n`);
+    });
+  }
 }
 
 /** A server that was killed leaves its socket; one that serves other containers of the group keeps it. */

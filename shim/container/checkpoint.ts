@@ -1,13 +1,28 @@
-/** The plain checkpoint: runC and CRIU write the task into a folder. */
-import { copyFile, mkdir, rm } from "node:fs/promises";
+/**
+ * Checkpoints: live where that can be done, so that the task stands still only for what changed last; by runC and CRIU alone where
+ * it cannot, with a line in the log that says why.
+ */
+import { existsSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, ShimError, wrongState } from "../errors.js";
+import {
+  type CheckpointReport,
+  PLAIN_ONLY,
+  type Progress,
+  takeCheckpoint,
+} from "../../runtime/checkpoint/checkpoint.js";
+import { MigrationError, type Tracker } from "../../runtime/migration/index.js";
+import { forgetUnfinished, noteUnfinished } from "../bundle/unfinished.js";
+import { ShimError, wrongState } from "../errors.js";
+import { sourceContainer } from "../migration/containers.js";
+import { libDir } from "../paths.js";
+import { plainCheckpoint } from "./checkpoint-plain.js";
 import type { Container } from "./container.js";
 
 export interface CheckpointRequest {
   /** Folder for the images. */
   readonly path: string;
-  /** Empty: a folder in the bundle, removed afterwards. */
+  /** CRIU's log and the like; empty: they are kept of a failure only. */
   readonly workPath: string;
   /** End the task instead of letting it go on. */
   readonly exit: boolean;
@@ -19,46 +34,142 @@ export interface CheckpointRequest {
   readonly parentPath: string;
 }
 
+/** What only our own clients can ask for. */
+export interface LiveOptions {
+  readonly direct: boolean;
+  readonly tracker: Tracker;
+  readonly signal?: AbortSignal;
+}
+
+export type CheckpointOutcome =
+  | { readonly kind: "live"; readonly report: CheckpointReport }
+  | { readonly kind: "plain"; readonly reason: string; readonly totalMs: number };
+
+const ORDINARY: LiveOptions = { direct: false, tracker: "auto" };
+
+/** For containerd: every failure has the code that its clients know, and all that is to say in its message. */
 export async function checkpoint(container: Container, request: CheckpointRequest): Promise<void> {
   if (request.path === "") throw new ShimError("UNKNOWN", "no path for the checkpoint", "give one");
+  try {
+    await runCheckpoint(container, request, ORDINARY);
+  } catch (error) {
+    if (!(error instanceof MigrationError)) throw error;
+    const { message, remedy, logs } = error;
+    const kept = await keepAsStock(container.bundle, logs);
+    const hint = [remedy, ...(logs === undefined ? [] : [`logs: ${logs}`])]
+      .filter((text) => text !== "")
+      .join("; ");
+    throw new ShimError("UNKNOWN", `${message}${hint && ` (${hint})`}${kept}`, remedy, error);
+  }
+}
+
+/**
+ * @throws MigrationError when a live checkpoint failed, RuncError or ShimError when another one did: the task is as it was, and
+ * nothing of an image is left
+ */
+export async function runCheckpoint(
+  container: Container,
+  request: CheckpointRequest,
+  options: LiveOptions,
+): Promise<CheckpointOutcome> {
+  const lease = container.moves.beginCheckpoint();
+  try {
+    return await live(container, request, options, (progress) => {
+      lease.progress = progress;
+    });
+  } catch (error) {
+    if (!(error instanceof MigrationError) || error.code !== PLAIN_ONLY) throw error;
+    return await plainly(container, request, error.message);
+  } finally {
+    lease.end();
+  }
+}
+
+async function live(
+  container: Container,
+  request: CheckpointRequest,
+  options: LiveOptions,
+  onProgress: (progress: Progress) => void,
+): Promise<CheckpointOutcome> {
+  const { bundle } = container;
+  let taken: Promise<CheckpointReport> | undefined;
+  // Other calls wait until the task runs again; while the image is written nobody has to.
   await container.exclusive("checkpoint", async () => {
-    container.moves.mustBeFree("checkpoint");
-    const state = container.state();
-    if (state !== "running" && state !== "paused") throw wrongState(`cannot checkpoint a ${state} container`);
-    const temporary = join(container.bundle, "work", "criu-work");
-    const workPath = request.workPath || temporary;
-    await mkdir(workPath, { recursive: true, mode: 0o700 });
-    try {
-      await run(container, request, workPath);
-    } catch (error) {
-      throw await explained(container, workPath, error);
-    } finally {
-      if (request.workPath === "") await rm(temporary, { recursive: true, force: true });
-    }
+    const state = mustBeDumpable(container);
+    const reason = whyNotLive(container, request);
+    if (reason !== undefined) throw new MigrationError(PLAIN_ONLY, reason);
+    await new Promise<void>((released) => {
+      taken = takeCheckpoint(sourceContainer(container), {
+        to: request.path,
+        before: state,
+        after: request.exit ? "ended" : "as-before",
+        criu: {
+          tcpEstablished: request.openTcp,
+          externalUnixSockets: request.externalUnixSockets,
+          shellJob: request.terminal,
+          fileLocks: request.fileLocks,
+          emptyNamespaces: request.emptyNamespaces,
+          ...(request.workPath === "" ? {} : { workPath: request.workPath }),
+        },
+        libDir: libDir(),
+        ...options,
+        onScratch: (folders) => noteUnfinished(bundle, folders),
+        onProgress,
+        onReleased: released,
+      });
+      taken.then(
+        () => released(),
+        () => released(),
+      );
+    });
   });
+  try {
+    const report = await (taken as Promise<CheckpointReport>);
+    container.env.log.info({ id: container.id, ...report }, "checkpoint");
+    return { kind: "live", report };
+  } finally {
+    forgetUnfinished(bundle);
+  }
 }
 
-function run(container: Container, request: CheckpointRequest, workPath: string): Promise<void> {
-  return container.runc.checkpoint(container.id, {
-    imagePath: request.path,
-    workPath,
-    leaveRunning: !request.exit,
-    tcpEstablished: request.openTcp,
-    externalUnixSockets: request.externalUnixSockets,
-    shellJob: request.terminal,
-    fileLocks: request.fileLocks,
-    emptyNamespaces: request.emptyNamespaces,
-    ...(request.parentPath === "" ? {} : { parentPath: request.parentPath }),
-  });
-}
-
-/** CRIU's log says why, and would vanish with the work folder. */
-async function explained(container: Container, workPath: string, error: unknown): Promise<ShimError> {
-  const kept = join(container.bundle, "criu-dump.log");
-  const found = await copyFile(join(workPath, "dump.log"), kept).then(
-    () => true,
-    () => false,
+async function plainly(
+  container: Container,
+  request: CheckpointRequest,
+  reason: string,
+): Promise<CheckpointOutcome> {
+  container.env.log.info(
+    { id: container.id, reason },
+    "checkpoint by runC alone: the task stands still throughout",
   );
-  const where = found ? ` path= ${kept}` : "";
-  return new ShimError("UNKNOWN", `${messageOf(error)}${where}`, "see CRIU's log", error);
+  const begun = performance.now();
+  await container.exclusive("checkpoint", async () => {
+    mustBeDumpable(container);
+    await plainCheckpoint(container, request);
+  });
+  return { kind: "plain", reason, totalMs: performance.now() - begun };
+}
+
+function mustBeDumpable(container: Container): "running" | "paused" {
+  const state = container.state();
+  if (state === "running" || state === "paused") return state;
+  throw wrongState(`cannot checkpoint a ${state} container`);
+}
+
+function whyNotLive(container: Container, request: CheckpointRequest): string | undefined {
+  const lib = libDir();
+  const missing = ["pclive-engine", "criu/criu"].find((file) => !existsSync(join(lib, file)));
+  if (missing !== undefined) return `${join(lib, missing)} is not there`;
+  if (request.parentPath !== "") return "a parent's images were given";
+  const execs = container.runningExecs();
+  return execs.length > 0 ? `processes added by exec run: ${execs.join(", ")}` : undefined;
+}
+
+/** Where users of the stock shim look for CRIU's log. */
+async function keepAsStock(bundle: string, logs: string | undefined): Promise<string> {
+  if (logs === undefined) return "";
+  const kept = join(bundle, "criu-dump.log");
+  return copyFile(join(logs, "dump.log"), kept).then(
+    () => ` path= ${kept}`,
+    () => "",
+  );
 }

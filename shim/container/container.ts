@@ -112,6 +112,10 @@ export class Container implements MigratableContainer {
     return this.#mutex.run(fn);
   }
 
+  mustBeIdle(what: string): void {
+    this.moves.mustBeIdle(what);
+  }
+
   beginMove(options: MoveLeaseOptions): MoveLease {
     if (this.init.state.kind === "stopped") throw refused(`container ${this.id} is stopped`);
     return this.moves.begin(options);

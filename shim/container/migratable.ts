@@ -97,7 +97,9 @@ export interface MigratableContainer {
   runningExecs(): readonly string[];
   /** Serialises `fn` against every call that changes the container. `what` is for messages. */
   exclusive<T>(what: string, fn: () => Promise<T>): Promise<T>;
-  /** @throws FAILED_PRECONDITION when a move is under way, or the container is stopped */
+  /** @throws FAILED_PRECONDITION when a move or a checkpoint is under way */
+  mustBeIdle(what: string): void;
+  /** @throws FAILED_PRECONDITION as `mustBeIdle`, or when the container is stopped */
   beginMove(options: MoveLeaseOptions): MoveLease;
   /**
    * Init is about to be killed because it lives elsewhere now: whatever the kernel says, containerd

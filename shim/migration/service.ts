@@ -1,6 +1,6 @@
 /** The methods of pclive.shim.v1.Migration: requests are checked, handed to the executors, and answered. */
 import { pclive } from "#protos/migration";
-import { type CallContext, Code, type Methods, TtrpcError, unary } from "#ttrpc";
+import { type CallContext, type Methods, TtrpcError, unary } from "#ttrpc";
 import {
   DestinationMigration,
   type HandoverRecord,
@@ -22,6 +22,7 @@ import {
   switchoverRequest,
   tokenText,
 } from "./requests.js";
+import { statusOf } from "./status.js";
 
 const api = pclive.shim.v1;
 /** Nothing in a round touches the freezer: tracking stops single processes for attachMs, and that is reported. */
@@ -155,6 +156,8 @@ class Service {
       ...(bandwidth > 0 ? { bandwidth } : {}),
       ...(netns ? { netns } : {}),
     });
+    // Not after a checkpoint, which may take long, but not at all.
+    container.mustBeIdle("begin a migration");
     // Not while a pause or an exec of the user is half done.
     await container.exclusive("begin a migration", async () => {
       this.#registry.addSource(migration, container, move, context.connection.closed);
@@ -220,23 +223,4 @@ type HandoverAnswer = pclive.shim.v1.HandoverState.$Properties;
 function stateOf(record: HandoverRecord): HandoverAnswer {
   const { migration, container, role, state, reason } = record;
   return { migration, id: container, role, state, reason };
-}
-
-/** For clients that look at the code only; the text tells it all. */
-function statusOf(error: MigrationError): Code {
-  switch (error.code) {
-    case "invalid":
-      return Code.INVALID_ARGUMENT;
-    case "not-found":
-      return Code.NOT_FOUND;
-    case "wrong-state":
-    case "unsupported":
-      return Code.FAILED_PRECONDITION;
-    case "timeout":
-      return Code.DEADLINE_EXCEEDED;
-    case "cancelled":
-      return Code.CANCELED;
-    default:
-      return Code.ABORTED;
-  }
 }

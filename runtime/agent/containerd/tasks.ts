@@ -101,15 +101,26 @@ export async function createIncomingTask(
   options: Uint8Array,
 ): Promise<void> {
   const value = Buffer.concat([options, pclive.shim.v1.IncomingOptions.encode({ migration }).finish()]);
+  await createTask(ns, id, rootfs, stdio, value);
+}
+
+/** @param options encoded containerd.runc.v1.Options: they may name an image to restore */
+export async function createTask(
+  ns: Namespace,
+  id: string,
+  rootfs: readonly Mount[],
+  stdio: { stdin: string; stdout: string; stderr: string },
+  options: Uint8Array,
+): Promise<void> {
   await ns.call(
     rpc.tasks.create,
-    { containerId: id, rootfs: [...rootfs], ...stdio, options: { type_url: RUNC_OPTIONS, value } },
+    { containerId: id, rootfs: [...rootfs], ...stdio, options: { type_url: RUNC_OPTIONS, value: options } },
     { timeoutMs: CREATE_TIMEOUT_MS },
   );
 }
 
-export async function startTask(ns: Namespace, id: string): Promise<number> {
-  return (await ns.call(rpc.tasks.start, { containerId: id }, { timeoutMs: START_TIMEOUT_MS })).pid;
+export async function startTask(ns: Namespace, id: string, timeoutMs = START_TIMEOUT_MS): Promise<number> {
+  return (await ns.call(rpc.tasks.start, { containerId: id }, { timeoutMs })).pid;
 }
 
 /** Waits for the exit of a task's init; a task that is gone has exited. False when it took longer. */

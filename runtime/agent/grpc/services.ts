@@ -19,4 +19,6 @@ export const agentRpc = {
   check: method("/pclive.agent.v1.Agent/Check", agent.CheckRequest, agent.CheckReport),
   status: method("/pclive.agent.v1.Agent/Status", agent.StatusRequest, agent.StatusReport),
   cancel: method("/pclive.agent.v1.Agent/Cancel", agent.CancelRequest, agent.CancelReply),
+  checkpoint: method("/pclive.agent.v1.Agent/Checkpoint", agent.CheckpointRequest, agent.CheckpointEvent),
+  restore: method("/pclive.agent.v1.Agent/Restore", agent.RestoreRequest, agent.RestoreReport),
 };

@@ -18,13 +18,23 @@ const FREEZERS = [
   { version: 2, parent: "/sys/fs/cgroup", file: "cgroup.freeze", frozen: "1", thawed: "0" },
 ] as const;
 const FREEZER = FREEZERS.find(({ parent }) => existsSync(join(parent, "cgroup.procs"))) ?? FREEZERS[0];
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 /** Whether this machine lets us freeze: the tests of whole migrations need it. */
 export const canFreeze = existsSync(join(FREEZER.parent, "cgroup.procs")) && process.getuid?.() === 0;
 
-/** checkpoint: waits for the engine's go, then writes a list of descriptors; restore: until released, then a pid. */
+/** checkpoint: waits for the engine's go, then writes a list of descriptors, and without --leave-running waits for the end and
+ * kills; restore: until released, then a pid. */
 const FAKE_RUNC = `#!/bin/bash
 while [[ $1 == --* ]]; do shift 2; done
 command=$1; shift
+[[ " $* " == *" --leave-running "* ]] && stays=yes
 while [[ $# -gt 1 ]]; do case $1 in
   --image-path) images=$2; shift 2;; --pid-file) pid=$2; shift 2;; --work-path) work=$2; shift 2;;
   --bundle) shift 2;; *) shift;; esac; done
@@ -34,7 +44,8 @@ echo "$command" >> TRACES/runc
 case $command in
   checkpoint) [[ -e TRACES/broken ]] && { echo "(00.1) x" > "$work/dump.log"; exit 1; }
     [[ -e TRACES/thaws ]] && { wait_for TRACES/go; echo ${FREEZER.thawed} > "$(cat TRACES/thaws)/${FREEZER.file}"; exit 0; }
-    wait_for TRACES/go; echo '["/dev/null","/dev/null","/dev/null"]' > "$images/descriptors.json";;
+    wait_for TRACES/go; echo '["/dev/null","/dev/null","/dev/null"]' > "$images/descriptors.json"
+    [[ $stays ]] || { wait_for TRACES/end; kill -KILL "$(cat TRACES/victim)"; };;
   restore) [[ -e TRACES/broken ]] && exit 1
     wait_for TRACES/released; cat TRACES/victim > "$pid";;
 esac
@@ -82,6 +93,11 @@ export class Bench {
     return this.#victim.pid ?? 0;
   }
 
+  /** Waits until it is no more. */
+  async dies(pid: number): Promise<void> {
+    if (!(await until(10_000, 20, () => !isAlive(pid)))) throw new Error(`${pid} lives on`);
+  }
+
   count(): number {
     return Number(readFileSync(join(this.dir, "count"), "utf8"));
   }
@@ -90,6 +106,10 @@ export class Bench {
   async runs(): Promise<boolean> {
     const before = this.count();
     return until(10_000, 20, () => this.count() !== before);
+  }
+
+  freeze(frozen: boolean): void {
+    writeFileSync(join(this.#cgroup ?? "", FREEZER.file), frozen ? FREEZER.frozen : FREEZER.thawed);
   }
 
   /** In words that are the same for both versions. */

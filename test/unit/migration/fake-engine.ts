@@ -3,8 +3,9 @@
  * demand (die at a certain request, say nonsense, never answer). A script in FAKE_ENGINE tells what to do
  * instead of the ordinary answer: {"<command>": "die" | "hang" | "error" | "garbage" | "wrong"}.
  */
-import { writeFileSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 type Trouble = "die" | "hang" | "error" | "garbage" | "wrong";
@@ -40,7 +41,7 @@ const ordinary: Record<string, (request: Record<string, unknown>) => object> = {
   }),
   connect: () => ({}),
   begin: () => {
-    if (process.argv[2] === "source") emit("dump-held", { pid: 1 });
+    if (process.argv[2] !== "destination") emit("dump-held", { pid: 1 });
     else setTimeout(() => emit("overlay", { pid: 1 }), 20);
     return {};
   },
@@ -52,9 +53,20 @@ const ordinary: Record<string, (request: Record<string, unknown>) => object> = {
     emit("snapshotted");
     return { pages: 2, bytes: 8192, wireBytes: 9000, scanMs: 1, sendMs: 1, totalMs: 2 };
   },
-  "dump-go": () => {
+  "dump-go": ({ holdEnd }) => {
     writeFileSync(`${traces}/go`, "");
+    if (holdEnd) setTimeout(() => emit("dumped"), 20);
     return {};
+  },
+  "dump-end": () => {
+    writeFileSync(`${traces}/end`, "");
+    return {};
+  },
+  write: ({ skeleton, to }) => {
+    emit("progress", { round: 0, pages: 5, bytes: 20480, wireBytes: 0 });
+    cpSync(String(skeleton), String(to), { recursive: true });
+    for (const name of ["pages-1.img", "inventory.img"]) writeFileSync(join(String(to), name), "x");
+    return { files: 3, bytes: 20480, pages: 5, ms: 1 };
   },
   files: () => ({ files: 3, bytes: 1234 }),
   listen: () => {

@@ -22,7 +22,7 @@ describe("the network lock", function () {
   });
   after(() => execFileSync("ip", ["netns", "del", NAME]));
 
-  for (const side of ["source", "destination"] as const) {
+  for (const side of ["source", "destination", "input"] as const) {
     it(`silences the ${side} until it is undone, and twice does no harm`, async () => {
       const lock = new NetworkLock(NETNS, side);
       lock.prepare();
@@ -51,7 +51,7 @@ describe("the network lock", function () {
   });
 
   it("lets CRIU's own packets through at the destination only", async () => {
-    for (const side of ["source", "destination"] as const) {
+    for (const side of ["source", "destination", "input"] as const) {
       const lock = new NetworkLock(NETNS, side);
       await lock.lock();
       assert.equal(/mark 0x0000c114 accept/.test(tables()), side === "destination");

@@ -23,6 +23,7 @@ describe("the packet hold", function () {
   this.timeout(20_000);
   let receiver: ChildProcess;
   let received = "";
+  const lines = () => received.split("\n").filter((line) => line !== "");
 
   before(async () => {
     ip(`netns add ${NAME}`);
@@ -57,9 +58,29 @@ describe("the packet hold", function () {
     hold.release();
     await sleep(300);
     socket.close();
-    assert.deepEqual(
-      received.split("\n").filter((line) => line !== ""),
-      ["bound", "one", "two", "three"],
-    );
+    assert.deepEqual(lines(), ["bound", "one", "two", "three"]);
+  });
+
+  it("does not deliver again what came before it was told to keep", async () => {
+    received = "";
+    const hold = new PacketHold(ENGINE, NETNS);
+    await sleep(300);
+    const socket = createSocket("udp4");
+    const send = (text: string) => new Promise((resolve) => socket.send(`${text}\n`, PORT, THERE, resolve));
+    await send("before");
+    await sleep(100);
+    hold.keep();
+    const lock = new NetworkLock(NETNS, "input");
+    await lock.lock();
+    await send("under the lock");
+    await sleep(100);
+    assert.deepEqual(lines(), ["before"]);
+    lock.prepare();
+    await lock.open();
+    hold.release();
+    await sleep(300);
+    await lock.unlock();
+    socket.close();
+    assert.deepEqual(lines(), ["before", "under the lock"]);
   });
 });

@@ -5,10 +5,11 @@
 
 #include <arpa/inet.h>
 #include <cstdio>
-#include <cstring>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <poll.h>
+#include <string>
+#include <string_view>
 #include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
@@ -42,7 +43,7 @@ class Hold {
     Hold(const Hold &) = delete;
     Hold &operator=(const Hold &) = delete;
 
-    /// Keeps frames until a line comes on `control`. @returns whether it says to deliver them
+    /// Keeps frames until `control` says `release`, from the last `keep` on. @returns false at its end
     bool keepUntilTold(int control) {
         std::vector<pollfd> waited = sockets_;
         waited.push_back({control, POLLIN, 0});
@@ -52,10 +53,8 @@ class Hold {
             for (size_t i = 0; i + 1 < waited.size(); i++)
                 if (waited[i].revents & POLLIN)
                     take(i);
-            if (waited.back().revents != 0) {
-                char line[16] = {};
-                return read(control, line, sizeof line - 1) > 0 && !std::strncmp(line, "release", 7);
-            }
+            if (waited.back().revents != 0 && !obey(control))
+                return released_;
         }
     }
 
@@ -86,6 +85,24 @@ class Hold {
         return fd;
     }
 
+    /// Reads commands, one a line. @returns whether to go on
+    bool obey(int control) {
+        char buffer[64];
+        ssize_t n = read(control, buffer, sizeof buffer);
+        if (n <= 0)
+            return false;
+        commands_.append(buffer, static_cast<size_t>(n));
+        for (size_t end; (end = commands_.find('\n')) != std::string::npos; commands_.erase(0, end + 1)) {
+            std::string_view command(commands_.data(), end);
+            released_ = command == "release";
+            if (command != "keep")
+                return false;
+            frames_.clear();
+            bytes_ = 0;
+        }
+        return commands_.size() < sizeof buffer;
+    }
+
     void take(size_t interface) {
         static char buffer[kFrameBytes];
         sockaddr_ll from{};
@@ -110,6 +127,8 @@ class Hold {
     std::vector<pollfd> sockets_;
     std::vector<Frame> frames_;
     size_t bytes_ = 0;
+    std::string commands_;
+    bool released_ = false;
 };
 
 } // namespace

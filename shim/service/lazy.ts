@@ -1,8 +1,10 @@
-/** The migration service's methods; its code and its messages are loaded with the first call, most shims never need it. */
+/** Services of our own: their code and messages are loaded with the first call, which most shims never get. */
 import { type CallContext, type Methods, unary } from "#ttrpc";
+import type { ShimEnv } from "../container/env.js";
 import type { ShimHost } from "../container/migratable.js";
+import type { Registry } from "./registry.js";
 
-const NAMES = [
+const MIGRATION = [
   "SourceBegin",
   "SourceRound",
   "SourceSwitchover",
@@ -19,6 +21,8 @@ const NAMES = [
   "State",
 ] as const;
 
+const CHECKPOINTS = ["Take", "TakeProgress"] as const;
+
 /** Messages pass undecoded: the service itself knows their types. */
 const Bytes = {
   encode: (bytes: Uint8Array) => ({ finish: () => bytes }),
@@ -26,17 +30,24 @@ const Bytes = {
 };
 
 export function migrationMethods(host: ShimHost): Methods {
+  return lazily(MIGRATION, async () => (await import("../migration/index.js")).migrationService(host));
+}
+
+export function checkpointMethods(env: ShimEnv, containers: Registry): Methods {
+  return lazily(CHECKPOINTS, async () =>
+    (await import("../checkpoint/service.js")).checkpointService(env, containers),
+  );
+}
+
+function lazily(names: readonly string[], make: () => Promise<Methods>): Methods {
   let loaded: Promise<Methods> | undefined;
-  const load = () => {
-    loaded ??= import("../migration/index.js").then((module) => module.migrationService(host));
-    return loaded;
-  };
   const lazy = (name: string) =>
     unary(Bytes, Bytes, async (bytes: Uint8Array, context: CallContext) => {
-      const method = (await load())[name];
-      if (!method) throw new Error(`the migration service has no ${name}`);
+      loaded ??= make();
+      const method = (await loaded)[name];
+      if (!method) throw new Error(`the service has no ${name}`);
       const answer = await method.handler(method.request.decode(bytes) as never, context as never);
       return method.response.encode(answer).finish();
     });
-  return Object.fromEntries(NAMES.map((name) => [name, lazy(name)]));
+  return Object.fromEntries(names.map((name) => [name, lazy(name)]));
 }

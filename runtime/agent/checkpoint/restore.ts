@@ -1,0 +1,102 @@
+/** `pclive restore`: a container that exists and does not run goes on from an image. */
+import { stat } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { containerd, type pclive } from "#protos/agent";
+import type { Namespace } from "../containerd/client.js";
+import { snapshotMounts } from "../containerd/snapshots.js";
+import {
+  type Container,
+  createTask,
+  getContainer,
+  getTask,
+  removeTask,
+  startTask,
+} from "../containerd/tasks.js";
+import type { Context } from "../context.js";
+import { AgentError } from "../errors.js";
+import { RUNTIME } from "../source/describe.js";
+
+/** Gigabytes from a slow disk. */
+const RESTORE_MS = 1_800_000;
+const { Options } = containerd.runc.v1;
+
+/** @throws AgentError; the container is stopped then, as before */
+export async function restoreContainer(
+  context: Context,
+  request: pclive.agent.v1.RestoreRequest,
+): Promise<pclive.agent.v1.IRestoreReport> {
+  const { container: id, from } = request;
+  await mustBeImage(from);
+  const ns = context.containerd.namespace(request.namespace || "default");
+  const container = await findStopped(ns, id);
+  const begun = performance.now();
+  const stdio = await forgetTask(ns, id);
+  const mounts = await snapshotMounts(ns, container.snapshotter, container.snapshotKey);
+  // A field given twice counts the last time: these are the container's own options but for the image.
+  const own = container.runtime?.options?.value ?? new Uint8Array();
+  const options = Buffer.concat([own, Options.encode({ criuImagePath: from }).finish()]);
+  await createTask(ns, id, mounts, stdio, options);
+  try {
+    const pid = await startTask(ns, id, RESTORE_MS);
+    return { container: id, pid, restoreMs: performance.now() - begun };
+  } catch (error) {
+    await removeTask(ns, id).catch(() => undefined);
+    throw new AgentError("RESTORE_FAILED", `${id} could not be restored: ${AgentError.from(error).message}`, {
+      remedy: "look at the message; the image is as it was",
+      cause: error,
+    });
+  }
+}
+
+async function mustBeImage(from: string): Promise<void> {
+  if (!isAbsolute(from)) {
+    throw new AgentError("USAGE", `"${from.slice(0, 256)}" is no absolute path`, {
+      remedy: "name a folder with --from",
+    });
+  }
+  const found = await stat(join(from, "inventory.img")).catch(() => undefined);
+  if (found?.isFile()) return;
+  throw new AgentError("REFUSED", `${from} holds no image: there is no inventory.img in it`, {
+    remedy: "name the folder that a checkpoint was written to, on this host",
+  });
+}
+
+/** @throws AgentError CONTAINER_NOT_FOUND, REFUSED */
+async function findStopped(ns: Namespace, id: string): Promise<Container> {
+  const container = await getContainer(ns, id);
+  if (container === undefined) {
+    throw new AgentError("CONTAINER_NOT_FOUND", `there is no container ${id} in namespace ${ns.name}`, {
+      remedy: "create it first, of the same image and with the same options: ctr containers create",
+    });
+  }
+  const runtime = container.runtime?.name ?? "";
+  if (!RUNTIME.test(runtime)) {
+    throw new AgentError("REFUSED", `${id} was made with runtime ${runtime}`, {
+      remedy: "create it with the runtime io.containerd.pclive.v2",
+    });
+  }
+  if (container.snapshotKey === "") {
+    throw new AgentError("REFUSED", "the container's root file system is not a snapshot of containerd", {
+      remedy: "create it from an image, without --rootfs",
+    });
+  }
+  const status = (await getTask(ns, id))?.status;
+  if (status === undefined || status === "stopped") return container;
+  throw new AgentError("REFUSED", `${id} is ${status}`, {
+    remedy: "stop it first: what runs in it would be lost",
+  });
+}
+
+/** Takes a stopped task away; its streams, as far as they are nobody's pipes, are those of the next. */
+async function forgetTask(
+  ns: Namespace,
+  id: string,
+): Promise<{ stdin: string; stdout: string; stderr: string }> {
+  const task = await getTask(ns, id);
+  await removeTask(ns, id);
+  return { stdin: "", stdout: lasting(task?.stdio.stdout), stderr: lasting(task?.stdio.stderr) };
+}
+
+function lasting(uri: string | undefined): string {
+  return uri !== undefined && /^(file|binary):\/\//.test(uri) ? uri : "";
+}

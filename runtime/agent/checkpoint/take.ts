@@ -1,0 +1,124 @@
+/** `pclive checkpoint`: asks the container's shim, and tells how it goes. The container is never paused for it. */
+import { isAbsolute } from "node:path";
+import type { pclive } from "#protos/agent";
+import { getContainer, getTask } from "../containerd/tasks.js";
+import type { Context } from "../context.js";
+import { AgentError } from "../errors.js";
+import { pause } from "../grpc/method.js";
+import { fromShim, ShimClient } from "../shim-client.js";
+import { RUNTIME } from "../source/describe.js";
+
+type Request = pclive.agent.v1.CheckpointRequest;
+type Event = pclive.agent.v1.ICheckpointEvent;
+
+/** Terabytes to a slow disk take their time; what hangs is ended by the shim's own limits. */
+const TAKE_MS = 24 * 3600 * 1000;
+const PROGRESS_MS = 250;
+const PROGRESS_TIMEOUT_MS = 5000;
+
+/**
+ * Tells everything by events: the last one is a report or a failure.
+ * @param signal aborted: the checkpoint is given up, the container runs on
+ */
+export async function takeCheckpoint(
+  context: Context,
+  request: Request,
+  signal: AbortSignal,
+  emit: (event: Event) => void,
+): Promise<void> {
+  try {
+    emit({ report: await take(context, request, signal, emit) });
+  } catch (thrown) {
+    const { code, message, remedy, logs } = AgentError.from(thrown);
+    context.log.warn({ container: request.container, code, logs }, `checkpoint: ${message}`);
+    emit({ failure: { code, message, remedy, logs, containerRunsHere: await runs(context, request) } });
+  }
+}
+
+async function take(
+  context: Context,
+  request: Request,
+  signal: AbortSignal,
+  emit: (event: Event) => void,
+): Promise<pclive.agent.v1.ICheckpointReport> {
+  const { container, to } = request;
+  const namespace = request.namespace || "default";
+  if (!isAbsolute(to)) {
+    throw new AgentError("USAGE", `"${to.slice(0, 256)}" is no absolute path`, {
+      remedy: "name a folder with --to",
+    });
+  }
+  await mustBeOurs(context, namespace, container);
+  const shim = await ShimClient.connect(context.config, namespace, container);
+  // The connection is the lease: the shim gives up when it closes.
+  const leave = () => shim.close();
+  signal.addEventListener("abort", leave, { once: true });
+  const over = new AbortController();
+  const watched = watch(shim, container, over.signal, emit);
+  try {
+    const { exit, direct, tracker, tcpEstablished, externalUnixSockets, shellJob, fileLocks } = request;
+    const asked = { exit, direct, tracker, tcpEstablished, externalUnixSockets, shellJob, fileLocks };
+    const report = await shim.checkpoints.Take({ id: container, path: to, ...asked }, { timeoutMs: TAKE_MS });
+    return { ...report, container, path: to };
+  } catch (error) {
+    if (!signal.aborted) throw fromShim(error);
+    throw new AgentError("CANCELLED", "the checkpoint was cancelled", {
+      remedy: "none: the container runs on",
+    });
+  } finally {
+    over.abort();
+    await watched;
+    signal.removeEventListener("abort", leave);
+    shim.close();
+  }
+}
+
+async function watch(
+  shim: ShimClient,
+  id: string,
+  over: AbortSignal,
+  emit: (event: Event) => void,
+): Promise<void> {
+  let last = "";
+  for (await pause(PROGRESS_MS, over); !over.aborted; await pause(PROGRESS_MS, over)) {
+    const progress = await shim.checkpoints
+      .TakeProgress({ id }, { timeoutMs: PROGRESS_TIMEOUT_MS })
+      .catch(() => undefined);
+    if (!progress?.phase || over.aborted) continue;
+    const text = JSON.stringify(progress);
+    if (text !== last) emit({ progress });
+    last = text;
+  }
+}
+
+/** @throws AgentError CONTAINER_NOT_FOUND, REFUSED */
+async function mustBeOurs(context: Context, namespace: string, id: string): Promise<void> {
+  const ns = context.containerd.namespace(namespace);
+  const container = await getContainer(ns, id);
+  if (container === undefined) {
+    throw new AgentError("CONTAINER_NOT_FOUND", `there is no container ${id} in namespace ${namespace}`, {
+      remedy: `list them with \`ctr -n ${namespace} containers ls\`, or name another namespace with --namespace`,
+    });
+  }
+  const runtime = container.runtime?.name ?? "";
+  if (!RUNTIME.test(runtime)) {
+    throw new AgentError(
+      "REFUSED",
+      `${id} was made with runtime ${runtime}, whose checkpoints stop the container`,
+      {
+        remedy: "create it with the runtime io.containerd.pclive.v2, or use that runtime's own means",
+      },
+    );
+  }
+  const status = (await getTask(ns, id))?.status;
+  if (status === "running" || status === "paused") return;
+  throw new AgentError("REFUSED", `${id} is not running (${status ?? "no task"})`, {
+    remedy: "start it: only what runs has a state to keep",
+  });
+}
+
+async function runs(context: Context, request: Request): Promise<boolean> {
+  const ns = context.containerd.namespace(request.namespace || "default");
+  const task = await getTask(ns, request.container).catch(() => undefined);
+  return task?.status === "running";
+}

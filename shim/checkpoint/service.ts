@@ -1,0 +1,86 @@
+/** The methods of pclive.shim.v1.Checkpoints: checkpoints for our own clients, who are told more than containerd is. */
+import { z } from "zod";
+import { pclive } from "#protos/migration";
+import { type CallContext, type Methods, TtrpcError, unary } from "#ttrpc";
+import { MigrationError, TRACKERS } from "../../runtime/migration/index.js";
+import { type CheckpointOutcome, type CheckpointRequest, runCheckpoint } from "../container/checkpoint.js";
+import type { ShimEnv } from "../container/env.js";
+import { ShimError } from "../errors.js";
+import { statusOf } from "../migration/status.js";
+import type { Registry } from "../service/registry.js";
+
+const api = pclive.shim.v1;
+
+const takeSchema = z.object({
+  id: z.string().min(1).max(1024),
+  path: z.string().max(4096).startsWith("/", "must be an absolute path"),
+  exit: z.boolean(),
+  direct: z.boolean(),
+  tracker: z.union([z.enum(TRACKERS), z.literal("").transform(() => "auto" as const)]),
+  tcpEstablished: z.boolean(),
+  externalUnixSockets: z.boolean(),
+  shellJob: z.boolean(),
+  fileLocks: z.boolean(),
+});
+
+export function checkpointService(env: ShimEnv, containers: Registry): Methods {
+  return {
+    Take: unary(api.TakeRequest, api.TakeReport, (message, context: CallContext) =>
+      told(env, async () => {
+        const { id, direct, tracker, ...asked } = parsed(message);
+        const options = { direct, tracker, signal: context.signal };
+        return reportOf(await runCheckpoint(containers.get(id), requestOf(asked), options));
+      }),
+    ),
+    TakeProgress: unary(api.TakeProgressRequest, api.TakeProgressReport, (message) =>
+      told(env, async () => ({ ...containers.get(message.id).moves.checkpoint?.progress })),
+    ),
+  };
+}
+
+function parsed(message: unknown): z.infer<typeof takeSchema> {
+  const result = takeSchema.safeParse(message);
+  if (result.success) return result.data;
+  throw new MigrationError("invalid", `the request is not complete: ${z.prettifyError(result.error)}`, {
+    remedy: "use an agent of the same version as the shim",
+  });
+}
+
+function requestOf(asked: Omit<z.infer<typeof takeSchema>, "id" | "direct" | "tracker">): CheckpointRequest {
+  const { path, exit, tcpEstablished, externalUnixSockets, shellJob, fileLocks } = asked;
+  return {
+    path,
+    exit,
+    externalUnixSockets,
+    fileLocks,
+    openTcp: tcpEstablished,
+    terminal: shellJob,
+    workPath: "",
+    parentPath: "",
+    emptyNamespaces: [],
+  };
+}
+
+function reportOf(outcome: CheckpointOutcome): pclive.shim.v1.TakeReport.$Properties {
+  if (outcome.kind === "plain") return { mode: "plain", reason: outcome.reason, totalMs: outcome.totalMs };
+  return { mode: "live", ...outcome.report };
+}
+
+/** Errors get the form that docs/dev/interfaces.md promises. */
+async function told<T>(env: ShimEnv, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (thrown) {
+    const error = thrown instanceof ShimError ? ofShim(thrown) : MigrationError.from(thrown, "dump-failed");
+    env.log.warn({ code: error.code, logs: error.logs }, `checkpoint: ${error.message}`);
+    throw new TtrpcError(statusOf(error), error.toWire(), { cause: error });
+  }
+}
+
+function ofShim(error: ShimError): MigrationError {
+  const codes: Readonly<Record<string, string>> = {
+    NOT_FOUND: "not-found",
+    FAILED_PRECONDITION: "wrong-state",
+  };
+  return new MigrationError(codes[error.code] ?? "dump-failed", error.message, { remedy: error.remedy });
+}
