@@ -35,7 +35,7 @@ int __real_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_l
 int __wrap_parasite_dump_pages_seized(struct pstree_item *item, struct vm_area_list *vmas,
                                       struct mem_dump_ctl *mdc, struct parasite_ctl *ctl);
 
-static bool dumping;
+static bool dumping, hold_end;
 
 bool dump_is_ours(void) {
     return dumping;
@@ -73,7 +73,25 @@ static int wait_for_go(void) {
     }
     if (header.arg & PCLO_LOCK_NETWORK)
         opts.network_lock_method = lock_method;
+    hold_end = header.arg & PCLO_HOLD_END;
     return 0;
+}
+
+int dump_completed(void) {
+    struct pclo_header header;
+    void *payload;
+
+    if (link_send(PCLO_DUMPED, 0, NULL, 0))
+        return -1;
+    if (!hold_end)
+        return 0;
+    if (link_receive(&header, &payload, 0))
+        return -1;
+    free(payload);
+    if (header.type == PCLO_DUMP_END)
+        return 0;
+    pr_err("Expected DUMP_END, got message %u\n", header.type);
+    return -1;
 }
 
 /* It was made before the method was known. */

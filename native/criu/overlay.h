@@ -54,6 +54,9 @@ uint64_t monotonic_ns(void);
  * --------------------------------------------------------------- */
 
 bool dump_is_ours(void);
+/* The images are complete, the tasks still in CRIU's hands. 0, or -1 (after logging) for a dump that must
+ * fail. */
+int dump_completed(void);
 
 /* staging.c: windows and areas.
  * ---------------------------------------------------------------------------------- */

@@ -14,8 +14,9 @@
  *                                    <-    HANDLED
  *             MARK ...               ->                        at any time after DUMP_GO
  *             DUMPED                 ->                        the images are complete
- *             LEFT                   ->                        CRIU has let go of all tasks
- *             (end of stream)                                  CRIU's exit code tells the rest
+ *                                    <-    DUMP_END            if asked for; without it the tasks run on, and
+ * the dump has failed LEFT                   ->                        CRIU has let go of all tasks (end of
+ * stream)                                  CRIU's exit code tells the rest
  *
  *   restore   HELLO(role restore)    ->
  *                                    <-    WINDOW | DROP | ADVISE      any number, in any order
@@ -71,13 +72,15 @@ enum pclo_type {
     PCLO_ERROR = 16,    /* UTF-8 text without a final NUL; header.arg: errno, or 0 */
     PCLO_DUMPED = 17,   /* empty */
     PCLO_LEFT = 18,     /* empty */
+    PCLO_DUMP_END = 19, /* empty */
 };
 
 enum pclo_role { PCLO_ROLE_DUMP = 1, PCLO_ROLE_RESTORE = 2 };
 
 /* Bits. */
 enum pclo_dump_go {
-    PCLO_LOCK_NETWORK = 1 /* CRIU locks it as it was told to; else nobody but the shim does */
+    PCLO_LOCK_NETWORK = 1, /* CRIU locks it as it was told to; else nobody but the shim does */
+    PCLO_HOLD_END = 2      /* CRIU keeps the tasks after DUMPED, until DUMP_END */
 };
 
 enum pclo_how { PCLO_ADVISE_HUGE = 1, PCLO_ADVISE_NOHUGE = 2 };

@@ -210,7 +210,7 @@ int __wrap_run_scripts(enum script_actions action) {
     const bool ours = link_is_open() && !dump_is_ours() && !in_task() && !refused;
     int ret;
 
-    if (action == ACT_POST_DUMP && dump_is_ours() && link_send(PCLO_DUMPED, 0, NULL, 0))
+    if (action == ACT_POST_DUMP && dump_is_ours() && dump_completed())
         return -1;
     if (ours && action == ACT_PRE_RESUME && hold()) {
         kill_all();

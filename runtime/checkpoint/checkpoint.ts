@@ -326,7 +326,8 @@ class Checkpoint {
   }
 
   #notice(event: EngineEvent): void {
-    if (event.event === "progress") this.#report({ ...this.#progress, bytes: event.bytes });
+    if (event.event === "progress")
+      this.#report({ ...this.#progress, bytes: event.writtenBytes ?? event.bytes });
   }
 
   #report(progress: Progress): void {

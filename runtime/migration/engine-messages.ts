@@ -59,7 +59,13 @@ export type Answer<C extends Command> = z.infer<(typeof answers)[C]>;
 
 const eventSchema = z.discriminatedUnion("event", [
   // source
-  z.object({ event: z.literal("progress"), t, round: count, pages: count, bytes: count, wireBytes: count }),
+  z.object({
+    event: z.literal("progress"),
+    t,
+    ...{ round: count.default(0), pages: count.default(0), bytes: count.default(0), wireBytes: count.default(0) },
+    // checkpoint: of the image
+    writtenBytes: count.optional(),
+  }),
   z.object({ event: z.literal("snapshotted"), t }),
   z.object({ event: z.literal("dump-held"), t, pid: count }),
   z.object({ event: z.literal("dumped"), t }),

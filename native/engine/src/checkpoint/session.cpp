@@ -27,10 +27,10 @@ class CheckpointSession final : public Session {
     Json handle(const std::string &command, const Json &arguments) override {
         using Handler = Json (CheckpointSession::*)(const Json &);
         static const std::unordered_map<std::string, Handler> kHandlers{
-            {"begin", &CheckpointSession::begin},    {"round", &CheckpointSession::round},
-            {"dirty", &CheckpointSession::dirty},    {"final", &CheckpointSession::final},
-            {"dump-go", &CheckpointSession::dumpGo}, {"write", &CheckpointSession::write},
-            {"detach", &CheckpointSession::detach}};
+            {"begin", &CheckpointSession::begin},      {"round", &CheckpointSession::round},
+            {"dirty", &CheckpointSession::dirty},      {"final", &CheckpointSession::final},
+            {"dump-go", &CheckpointSession::dumpGo},   {"write", &CheckpointSession::write},
+            {"dump-end", &CheckpointSession::dumpEnd}, {"detach", &CheckpointSession::detach}};
         auto handler = kHandlers.find(command);
         if (handler == kHandlers.end())
             throw unknownCommand(command);
@@ -113,7 +113,15 @@ class CheckpointSession final : public Session {
         auto dump = currentDump();
         if (!dump)
             throw Error("wrong-state", "dump-go before begin");
-        dump->go(boolField(arguments, "keepNetworkLock", false));
+        dump->go(boolField(arguments, "keepNetworkLock", false), boolField(arguments, "holdEnd", false));
+        return Json::object();
+    }
+
+    Json dumpEnd(const Json &) {
+        auto dump = currentDump();
+        if (!dump)
+            throw Error("wrong-state", "dump-end before begin");
+        dump->end();
         return Json::object();
     }
 

@@ -16,6 +16,7 @@ namespace {
 constexpr int kHelloTimeoutMs = 10'000;
 // Between two tasks CRIU may dump what is left to it; an end of it breaks the connection.
 constexpr int kTaskTimeoutMs = 600'000;
+constexpr int kEndPollMs = 10;
 constexpr uint32_t kMaxVmas = (PCLO_MAX_PAYLOAD - sizeof(pclo_task)) / sizeof(pclo_vma);
 
 Error protocolError(const std::string &what) {
@@ -65,8 +66,9 @@ DumpSocket::~DumpSocket() {
     ::unlink(path_.c_str());
 }
 
-void DumpSocket::go(bool lockNetwork) {
+void DumpSocket::go(bool lockNetwork, bool holdEnd) {
     lockNetwork_ = lockNetwork;
+    holdEnd_ = holdEnd;
     go_ = true;
     ::eventfd_write(wake_.get(), 1);
 }
@@ -124,7 +126,12 @@ void DumpSocket::serve(int socket) {
     if (!waitForGo(socket))
         return;
     takeGo();
-    check(pclo_send(socket, PCLO_DUMP_GO, lockNetwork_ ? PCLO_LOCK_NETWORK : 0, nullptr, 0), "send DUMP_GO");
+    uint32_t how = 0;
+    if (lockNetwork_)
+        how |= PCLO_LOCK_NETWORK;
+    if (holdEnd_)
+        how |= PCLO_HOLD_END;
+    check(pclo_send(socket, PCLO_DUMP_GO, how, nullptr, 0), "send DUMP_GO");
     answerTasks(socket);
 }
 
@@ -179,6 +186,8 @@ void DumpSocket::answerTasks(int socket) {
             break;
         case PCLO_DUMPED:
             events_.emit("dumped");
+            if (holdEnd_ && !keepUntilEnd(socket))
+                return;
             break;
         case PCLO_LEFT:
             events_.emit("dump-left");
@@ -212,6 +221,17 @@ void DumpSocket::takeMark(int socket, uint32_t length) {
     events_.emit("mark", {{"name", std::string(mark.name, strnlen(mark.name, sizeof mark.name))},
                           {"t", std::to_string(mark.realtime_ns)},
                           {"ms", std::isfinite(mark.ms) ? mark.ms : 0}});
+}
+
+/// False when CRIU has gone, or we are stopped, before it may end.
+bool DumpSocket::keepUntilEnd(int socket) {
+    while (!ended_ && !stopped_)
+        if (waitReadable(socket, kEndPollMs))
+            return false; // it has nothing to say before DUMP_END
+    if (stopped_)
+        return false;
+    check(pclo_send(socket, PCLO_DUMP_END, 0, nullptr, 0), "send DUMP_END");
+    return true;
 }
 
 /// A mapping is ours if it is exactly one of the final layout: then all its present pages go to the peer.

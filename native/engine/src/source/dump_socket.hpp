@@ -28,7 +28,10 @@ class DumpSocket {
 
     /// Lets CRIU look at the container; it may not even be connected yet. `lockNetwork`: and lock the network
     /// by itself, as it was told to.
-    void go(bool lockNetwork = false);
+    /// `holdEnd`: and keep the tasks when it is done, until end().
+    void go(bool lockNetwork = false, bool holdEnd = false);
+    /// Lets CRIU let go of the tasks, or kill them.
+    void end() noexcept { ended_ = true; }
     /// Of the CRIU that came last; empty before.
     [[nodiscard]] std::string criuVersion();
     /// What TASK_VMAS is answered from.
@@ -43,6 +46,7 @@ class DumpSocket {
     bool waitForGo(int socket);
     void takeGo();
     void answerTasks(int socket);
+    bool keepUntilEnd(int socket);
     void answerTask(int socket, uint32_t length);
     void takeMark(int socket, uint32_t length);
     std::vector<uint8_t> handled(const pclo_task &task, const std::vector<pclo_vma> &vmas);
@@ -56,7 +60,7 @@ class DumpSocket {
     std::mutex mutex_;
     std::optional<Snapshot> snapshot_;
     std::string criuVersion_;
-    std::atomic<bool> go_ = false, lockNetwork_ = false, stopped_ = false;
+    std::atomic<bool> go_ = false, lockNetwork_ = false, holdEnd_ = false, ended_ = false, stopped_ = false;
     std::thread thread_;
 };
 
