@@ -62,7 +62,12 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({
     event: z.literal("progress"),
     t,
-    ...{ round: count.default(0), pages: count.default(0), bytes: count.default(0), wireBytes: count.default(0) },
+    ...{
+      round: count.default(0),
+      pages: count.default(0),
+      bytes: count.default(0),
+      wireBytes: count.default(0),
+    },
     // checkpoint: of the image
     writtenBytes: count.optional(),
   }),

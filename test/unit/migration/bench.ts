@@ -45,6 +45,7 @@ case $command in
   checkpoint) [[ -e TRACES/broken ]] && { echo "(00.1) x" > "$work/dump.log"; exit 1; }
     [[ -e TRACES/thaws ]] && { wait_for TRACES/go; echo ${FREEZER.thawed} > "$(cat TRACES/thaws)/${FREEZER.file}"; exit 0; }
     wait_for TRACES/go; echo '["/dev/null","/dev/null","/dev/null"]' > "$images/descriptors.json"
+    touch TRACES/dumped
     [[ $stays ]] || { wait_for TRACES/end; kill -KILL "$(cat TRACES/victim)"; };;
   restore) [[ -e TRACES/broken ]] && exit 1
     wait_for TRACES/released; cat TRACES/victim > "$pid";;

@@ -3,7 +3,7 @@
  * demand (die at a certain request, say nonsense, never answer). A script in FAKE_ENGINE tells what to do
  * instead of the ordinary answer: {"<command>": "die" | "hang" | "error" | "garbage" | "wrong"}.
  */
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -55,7 +55,13 @@ const ordinary: Record<string, (request: Record<string, unknown>) => object> = {
   },
   "dump-go": ({ holdEnd }) => {
     writeFileSync(`${traces}/go`, "");
-    if (holdEnd) setTimeout(() => emit("dumped"), 20);
+    if (holdEnd) {
+      const waiting = setInterval(() => {
+        if (!existsSync(`${traces}/dumped`)) return;
+        clearInterval(waiting);
+        emit("dumped");
+      }, 10);
+    }
     return {};
   },
   "dump-end": () => {
