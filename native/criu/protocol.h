@@ -14,9 +14,9 @@
  *                                    <-    HANDLED
  *             MARK ...               ->                        at any time after DUMP_GO
  *             DUMPED                 ->                        the images are complete
- *                                    <-    DUMP_END            if asked for; without it the tasks run on, and
- * the dump has failed LEFT                   ->                        CRIU has let go of all tasks (end of
- * stream)                                  CRIU's exit code tells the rest
+ *                                    <-    DUMP_END            if asked for; else the tasks run on
+ *             LEFT                   ->                        CRIU has let go of all tasks
+ *             (end of stream)                                  CRIU's exit code tells the rest
  *
  *   restore   HELLO(role restore)    ->
  *                                    <-    WINDOW | DROP | ADVISE      any number, in any order
