@@ -12,7 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { attempt, within } from "../migration/deadline.js";
+import { attempt, quiet, within } from "../migration/deadline.js";
 import { type DumpOptions, SkeletonDump } from "../migration/dump.js";
 import { Engine } from "../migration/engine.js";
 import type { Answer, EngineEvent } from "../migration/engine-messages.js";
@@ -235,7 +235,7 @@ class Checkpoint {
 
   /** The last pages and the skeleton, at the same time. */
   async #dump(parts: Parts): Promise<{ final: Answer<"final">; dumpMs: number }> {
-    const { engine, dump, freezer, network } = parts;
+    const { engine, freezer, network } = parts;
     const ends = this.options.after === "ended";
     const last = await snapshot(engine);
     const dumping = performance.now();
@@ -244,16 +244,24 @@ class Checkpoint {
       { keepNetworkLock: ends || network === undefined, holdEnd: ends },
       { timeoutMs: HELD_MS },
     );
-    const skeleton = ends ? orDumpFailure(dump, engine.event("dumped", DUMP_MS)) : dump.ended;
     const [final, dumpMs] = await Promise.all([
       last(),
-      within(DUMP_MS, "runc checkpoint", Promise.race([skeleton, engine.failed])).then(
-        () => performance.now() - dumping,
-      ),
+      this.#skeleton(parts).then(() => performance.now() - dumping),
     ]);
     // CRIU had to thaw the tasks for its parasite; it has them in its hands still, or has put them back where they were.
     if (!ends) await staysFrozen(freezer);
     return { final, dumpMs };
+  }
+
+  /** CRIU's images are complete, and it has let go of the tasks unless it shall end them. runC tidies up after that. */
+  async #skeleton({ engine, dump }: Parts): Promise<void> {
+    const dumped = engine.event("dumped", DUMP_MS);
+    if (this.options.after === "ended") {
+      await orDumpFailure(dump, dumped);
+      return;
+    }
+    const left = dumped.then(() => engine.event("dump-left", DUMP_MS));
+    await Promise.race([quiet(left), dump.ended]);
   }
 
   async #thaw({ freezer, network }: Parts): Promise<void> {
@@ -262,7 +270,7 @@ class Checkpoint {
   }
 
   async #write(parts: Parts): Promise<Answer<"write">> {
-    const { engine, scratch, target, freezer, network } = parts;
+    const { engine, scratch, target, freezer, network, dump } = parts;
     this.#enter("write");
     const written = await engine.request(
       "write",
@@ -275,6 +283,7 @@ class Checkpoint {
       await staysFrozen(freezer);
       await network?.end(async () => undefined);
     }
+    if (this.options.after === "as-before") await within(DUMP_MS, "runc checkpoint", dump.ended);
     await target.publish();
     return written;
   }

@@ -59,7 +59,7 @@ describe("a checkpoint", function () {
     const report = await take({
       onReleased: () => {
         released = true;
-        assert.equal(bench.freezerState(), "THAWED");
+        assert.equal(bench.freezer(), "thawed");
         assert.equal(existsSync(images), false, "the image comes later");
       },
       onProgress: ({ phase }) => phases.add(phase),
@@ -77,7 +77,7 @@ describe("a checkpoint", function () {
   it("leaves a paused container paused, and takes no time of its own", async () => {
     bench.freeze(true);
     const report = await take({ before: "paused" });
-    assert.equal(bench.freezerState(), "FROZEN");
+    assert.equal(bench.freezer(), "frozen");
     assert.deepEqual([report.frozenMs, report.rounds], [0, 0]);
     assert.deepEqual(readdirSync(images).sort(), IMAGE);
   });
@@ -99,7 +99,7 @@ describe("a checkpoint", function () {
     it(`the engine: ${trouble} at ${command}: the container runs on`, async () => {
       bench.engineDoes({ [command]: trouble });
       const error = await failed(take());
-      assert.equal(bench.freezerState(), "THAWED");
+      assert.equal(bench.freezer(), "thawed");
       assert.ok(await bench.runs());
       assert.ok(error.logs?.startsWith(bench.places.logDir), `logs: ${error.logs}`);
     });
@@ -110,7 +110,7 @@ describe("a checkpoint", function () {
       bench.freeze(true);
       bench.engineDoes({ [command]: "die" });
       await failed(take({ before: "paused" }));
-      assert.equal(bench.freezerState(), "FROZEN");
+      assert.equal(bench.freezer(), "frozen");
       bench.freeze(false);
       assert.ok(await bench.runs());
     });

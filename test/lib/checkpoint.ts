@@ -1,0 +1,83 @@
+/**
+ * `pclive checkpoint` as a user calls it, and the restore of an image by runC and CRIU alone.
+ */
+import type { pclive } from "#protos/agent";
+import type { ExecResult, Lab } from "../lab/lab.js";
+
+export type CheckpointReport = pclive.agent.v1.ICheckpointReport;
+
+const CHECKPOINT_MS = 120_000;
+/** CRIU with the overlay is the unmodified one as long as nobody names an engine to it. */
+const STOCK_PATH = "PATH=/usr/local/lib/pclive/criu:$PATH";
+const TASKS = "/run/containerd/io.containerd.runtime.v2.task/default";
+
+export function checkpointCommand(id: string, to: string, ...flags: string[]): string[] {
+  return ["pclive", "checkpoint", id, "--to", to, "--tcp-established", "--json", ...flags];
+}
+
+/** @throws LabError with the command's words when it fails */
+export async function checkpoint(
+  lab: Lab,
+  host: string,
+  id: string,
+  to: string,
+  ...flags: string[]
+): Promise<CheckpointReport> {
+  const { stdout } = await lab.exec(host, checkpointCommand(id, to, ...flags), { timeoutMs: CHECKPOINT_MS });
+  const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { report?: CheckpointReport };
+  if (last.report === undefined) throw new Error(`the checkpoint gave no report: ${stdout}`);
+  return last.report;
+}
+
+export function checkpointFails(lab: Lab, host: string, id: string, to: string): Promise<ExecResult> {
+  return lab.exec(host, checkpointCommand(id, to), { timeoutMs: CHECKPOINT_MS, allowFailure: true });
+}
+
+/** Ends a container's task; the container and its files stay. */
+export async function endTask(lab: Lab, host: string, id: string): Promise<void> {
+  const script = `ctr task kill -s KILL ${id}; for i in $(seq 100); do ctr task rm ${id} 2>/dev/null && break; sleep .1; done`;
+  await lab.exec(host, ["sh", "-c", `${script} 2>/dev/null; ! ctr task ls -q | grep -qx ${id}`]);
+}
+
+/** What runC needs to run a container of containerd by itself. */
+export class StockBundle {
+  private constructor(
+    private readonly lab: Lab,
+    private readonly host: string,
+    private readonly id: string,
+  ) {}
+
+  private get folder(): string {
+    return `/tmp/stock-${this.id}`;
+  }
+
+  /** Of a container whose task is there. */
+  static async of(lab: Lab, host: string, id: string): Promise<StockBundle> {
+    const bundle = new StockBundle(lab, host, id);
+    await lab.exec(host, [
+      "sh",
+      "-c",
+      `mkdir -p ${bundle.folder}/rootfs && cp ${TASKS}/${id}/config.json ${bundle.folder}`,
+    ]);
+    return bundle;
+  }
+
+  /** Once its task has ended: from an image, by runC and CRIU alone. @returns milliseconds until runC was done */
+  async restore(images: string, timeoutMs = 60_000): Promise<number> {
+    const { folder, id } = this;
+    const script = [
+      "set -e",
+      `mountpoint -q ${folder}/rootfs || ctr snapshot mounts ${folder}/rootfs ${id} | sh`,
+      "begin=$(date +%s%N)",
+      `env -u PCLIVE_SOCKET ${STOCK_PATH} runc --root /run/stock restore --tcp-established --ext-unix-sk --file-locks --detach --bundle ${folder} --image-path ${images} --work-path ${folder} ${id} </dev/null >/dev/null 2>${folder}/said || { cat ${folder}/said; grep Error ${folder}/restore.log; exit 1; }`,
+      "echo $((($(date +%s%N) - begin) / 1000000))",
+    ].join("\n");
+    return Number((await this.lab.exec(this.host, ["bash", "-c", script], { timeoutMs })).stdout.trim());
+  }
+
+  async remove(): Promise<void> {
+    const { folder, id } = this;
+    const script = `runc --root /run/stock delete --force ${id}; umount ${folder}/rootfs; rm -rf --one-file-system ${folder}`;
+    await this.lab.exec(this.host, ["sh", "-c", `{ ${script}; } 2>/dev/null; true`]);
+  }
+}
