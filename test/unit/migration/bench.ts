@@ -100,7 +100,8 @@ export class Bench {
   }
 
   count(): number {
-    return Number(readFileSync(join(this.dir, "count"), "utf8"));
+    // Frozen early, it may not have begun.
+    return this.has("count") ? Number(readFileSync(join(this.dir, "count"), "utf8")) : 0;
   }
 
   /** Whether it counts on; a busy machine may keep it waiting for a while. */
