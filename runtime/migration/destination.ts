@@ -8,7 +8,7 @@
  * `running` is on disk before the first task is let go, `refused` before anything is forgotten: the records
  * alone tell the source whether the container ever ran here.
  */
-import { attempt, within } from "./deadline.js";
+import { attempt, quiet, within } from "./deadline.js";
 import { checkDescriptors, type Descriptors, parseDescriptors, writeDescriptors } from "./descriptors.js";
 import { type DestinationOptions, prepareDestination } from "./destination-prepare.js";
 import { type DestinationParts, undoDestination } from "./destination-undo.js";
@@ -117,12 +117,16 @@ export class DestinationMigration {
       async ({ parts }) => {
         if (this.options.strategy !== "pipelined") await this.#restoreOnce(parts);
         await this.#orRestoreFailure(parts, parts.engine.event("files", ROUNDS_MS));
+        // Beside the restore, which is a part of the pause.
+        const checked = quiet(checkDescriptors(this.#imageDir ?? parts.scratch.images, this.#descriptors));
         const held = await this.#orRestoreFailure(parts, parts.engine.event("held", RESTORE_MS));
-        await checkDescriptors(this.#imageDir ?? parts.scratch.images, this.#descriptors);
-        const report = await restoreFigures(parts, held, this.options.strategy);
-        const stats = await parts.engine.request("stats", {}, { timeoutMs: STATS_MS });
+        await checked;
         this.#steps.still("preparing");
-        await this.options.records.advance(this.options.migration, "held");
+        const [report, stats] = await Promise.all([
+          restoreFigures(parts, held, this.options.strategy),
+          parts.engine.request("stats", {}, { timeoutMs: STATS_MS }),
+          this.options.records.advance(this.options.migration, "held"),
+        ]);
         this.#steps.advance("preparing", { kind: "held", parts });
         this.#watchHeld(parts);
         return { ...report, stagedBytes: stats.stagedBytes, wireBytes: stats.wireBytes };
