@@ -53,11 +53,31 @@ const VICTIMS: readonly Victim[] = [
 /** The migration is the agent's: the command only watches. */
 const WATCHER = program("the command", "a", "pclive.js migrate");
 
-/** A victim that is not there in this phase is no failure. @returns whether there was one */
-async function kill(lab: Lab, { target }: Victim): Promise<boolean> {
-  if (target.kind === "process") return lab.killMatching(target.host, target.pattern);
-  await Promise.all(target.hosts.map((host) => lab.kill(host, "pclived")));
-  return true;
+/** Strikes when it is told to. @returns whether there was a victim; that it is not there in this phase is no failure */
+type Blow = () => Promise<boolean>;
+
+/**
+ * Makes ready to strike. A switchover takes a tenth of a second, and as long takes a command until it runs on a host: so it
+ * runs already and waits. It gets the pattern last, for it must not match its own command line.
+ */
+function arm(lab: Lab, { target }: Victim): { readonly blow: Blow; disarm(): void } {
+  if (target.kind === "agents") {
+    const blow = async () => {
+      await Promise.all(target.hosts.map((host) => lab.kill(host, "pclived")));
+      return true;
+    };
+    return { blow, disarm: () => undefined };
+  }
+  const child = lab.spawn(target.host, ["sh", "-c", 'read -r pattern && exec pkill -KILL -f -- "$pattern"']);
+  child.stdin?.on("error", () => undefined);
+  const ended = new Promise<number>((resolve) => child.on("close", (code) => resolve(code ?? -1)));
+  const blow = async () => {
+    child.stdin?.end(`${target.pattern}\n`);
+    const code = await ended;
+    assert.ok(code === 0 || code === 1, `pkill ended with ${code}`);
+    return code === 0;
+  };
+  return { blow, disarm: () => child.stdin?.end() };
 }
 
 async function revive(lab: Lab, { target }: Victim): Promise<void> {
@@ -75,10 +95,11 @@ async function strike(
   victim: Victim,
   { phase, afterMs }: Strike,
 ): Promise<{ result: Migration; killed: boolean }> {
+  const armed = arm(lab, victim);
   let struck: Promise<boolean> | undefined;
   const blow = async () => {
     await sleep(afterMs);
-    const killed = await kill(lab, victim);
+    const killed = await armed.blow();
     // A command whose container is committed waits for the other agent.
     await sleep(AWAY_MS);
     await revive(lab, victim);
@@ -87,6 +108,7 @@ async function strike(
   const result = await migrate(lab, "a", ID, "b", { timeout: "60s" }, (event: Event) => {
     if (event.phase?.name === phase) struck ??= blow();
   });
+  if (struck === undefined) armed.disarm();
   return { result, killed: (await struck) ?? false };
 }
 

@@ -7,14 +7,14 @@
  * next one. (The reasoning of Clark et al., "Live Migration of Virtual Machines", NSDI '05, section 3.)
  */
 
-/** Milliseconds that a switchover takes with nothing left to send: measured, small container, this project's lab. */
+/** Milliseconds that a switchover takes with nothing left to send: measured, small container, this project's lab (docs/downtime.md). */
 export const FIXED_COSTS_MS = {
   freeze: 2,
-  lock: 3,
-  skeletonDump: 65,
-  skeletonSend: 6,
-  restore: 45,
-  commit: 36,
+  lock: 5,
+  skeletonDump: 25,
+  skeletonSend: 10,
+  restore: 30,
+  commit: 20,
 } as const;
 const FIXED_MS = Object.values(FIXED_COSTS_MS).reduce((sum, ms) => sum + ms, 0);
 
