@@ -2,6 +2,7 @@
  * `npm run bench -- NAME`: the benchmarks.
  */
 import { Command, InvalidArgumentError } from "commander";
+import { checkpointBench } from "./checkpoint.js";
 import { downtime } from "./downtime.js";
 import { FULL, type Plan, QUICK, STRATEGIES, type Strategy, WORKLOADS, type Workload } from "./plan.js";
 import { shimBench } from "./shim.js";
@@ -26,6 +27,8 @@ function numbers(text: string): number[] {
 function one(text: string): number {
   return numbers(text)[0] ?? 0;
 }
+
+const FULL_CHECKPOINT = { memoryMb: [256, 1024, 2048, 4096], repetitions: 5 };
 
 interface Flags {
   json: string;
@@ -79,4 +82,29 @@ program
   .action(async (flags: { json: string; pairs: number }) => {
     process.exitCode = await shimBench(flags);
   });
+program
+  .command("checkpoint")
+  .description("gap seen by clients and time to restore, beside stock runC and CRIU")
+  .option("--json <file>", "where the measurements go", "build/bench/checkpoint.json")
+  .option("--quick", "2 GB only, 3 repetitions")
+  .option("--memory <list>", "megabytes of data", numbers)
+  .option("--repetitions <n>", "of each case", one)
+  .option("--rate <n>", "offered requests per second", one, 2000)
+  .action(
+    async (flags: {
+      json: string;
+      quick?: boolean;
+      memory?: number[];
+      repetitions?: number;
+      rate: number;
+    }) => {
+      const base = flags.quick === true ? { memoryMb: [2048], repetitions: 3 } : FULL_CHECKPOINT;
+      process.exitCode = await checkpointBench({
+        json: flags.json,
+        memoryMb: flags.memory ?? base.memoryMb,
+        repetitions: flags.repetitions ?? base.repetitions,
+        rate: flags.rate,
+      });
+    },
+  );
 await program.parseAsync(process.argv);

@@ -1,6 +1,7 @@
 /**
  * `pclive checkpoint` as a user calls it, and the restore of an image by runC and CRIU alone.
  */
+import protobuf from "protobufjs/minimal.js";
 import type { pclive } from "#protos/agent";
 import type { ExecResult, Lab } from "../lab/lab.js";
 
@@ -31,6 +32,31 @@ export async function checkpoint(
 
 export function checkpointFails(lab: Lab, host: string, id: string, to: string): Promise<ExecResult> {
   return lab.exec(host, checkpointCommand(id, to), { timeoutMs: CHECKPOINT_MS, allowFailure: true });
+}
+
+/**
+ * `runc checkpoint --leave-running` with stock CRIU.
+ * @returns for how long CRIU says that it kept the tasks from running, in ms
+ */
+export async function stockCheckpoint(lab: Lab, host: string, id: string, to: string): Promise<number> {
+  const work = `${to}.work`;
+  const runc = "runc --root /run/containerd/runc/default checkpoint --leave-running --tcp-established";
+  const script = `mkdir -p ${work} && env -u PCLIVE_SOCKET ${STOCK_PATH} ${runc} --image-path ${to} --work-path ${work} ${id} && base64 -w0 ${work}/stats-dump`;
+  const { stdout } = await lab.exec(host, ["bash", "-c", script], { timeoutMs: CHECKPOINT_MS });
+  return frozenMs(Buffer.from(stdout.trim(), "base64"));
+}
+
+/** Of CRIU's stats-dump: two magic numbers, a length, and a message whose field 1 holds the dump's figures, frozen_time (µs) as 2. */
+function frozenMs(file: Buffer): number {
+  const reader = protobuf.Reader.create(file.subarray(12));
+  reader.uint32();
+  const end = reader.uint32() + reader.pos;
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    if (tag >>> 3 === 2) return reader.uint32() / 1000;
+    reader.skipType(tag & 7);
+  }
+  throw new Error("CRIU's stats-dump does not tell for how long the tasks were frozen");
 }
 
 /** Ends a container's task; the container and its files stay. */
@@ -75,9 +101,19 @@ export class StockBundle {
     return Number((await this.lab.exec(this.host, ["bash", "-c", script], { timeoutMs })).stdout.trim());
   }
 
+  /** Ends what was restored. */
+  async stop(): Promise<void> {
+    await this.lab.exec(this.host, [
+      "sh",
+      "-c",
+      `runc --root /run/stock delete --force ${this.id} 2>/dev/null; true`,
+    ]);
+  }
+
   async remove(): Promise<void> {
-    const { folder, id } = this;
-    const script = `runc --root /run/stock delete --force ${id}; umount ${folder}/rootfs; rm -rf --one-file-system ${folder}`;
+    const { folder } = this;
+    await this.stop();
+    const script = `umount ${folder}/rootfs; rm -rf --one-file-system ${folder}`;
     await this.lab.exec(this.host, ["sh", "-c", `{ ${script}; } 2>/dev/null; true`]);
   }
 }

@@ -6,6 +6,7 @@ import type { Lab } from "../lab/lab.js";
 import { achievedShare, Load, type LoadOptions, type LoadReport } from "./load.js";
 import { type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
 import { RedisContainer } from "./redis.js";
+import { warmMemory } from "./warm.js";
 
 export interface MoveOptions {
   readonly id: string;
@@ -36,17 +37,6 @@ export interface Moved {
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Holds touched memory on host c until it is told to free it. */
-async function warmMemory(lab: Lab, megabytes: number): Promise<() => void> {
-  if (megabytes === 0) return () => undefined;
-  const child = lab.spawn("c", ["/repo/build/programs/warm/warm", String(megabytes)]);
-  await new Promise<void>((resolve, reject) => {
-    child.stdout?.once("data", () => resolve());
-    child.once("close", () => reject(new Error("the warming program ended early")));
-  });
-  return () => void lab.exec("c", ["pkill", "-KILL", "-x", "warm"]).catch(() => undefined);
-}
-
 /** Moves a fresh Redis under load and takes everything away again. @throws when the migration fails */
 export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> {
   const say = options.say ?? ((): void => undefined);
@@ -76,13 +66,13 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
           if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
           if (event.phase?.name === "switchover") {
             switchoverAt = event.at ?? 0;
-            freeWarm();
+            void freeWarm();
           }
         },
       );
       await sleep(options.settleMs);
     } finally {
-      freeWarm();
+      await freeWarm();
       loadReport = await load.stop(lab);
     }
     const digestAfter = await redis.digest();
