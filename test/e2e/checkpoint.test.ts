@@ -178,6 +178,8 @@ describe("checkpoint", function () {
       assert.match(stdout, /e2e-keep +\d+ +STOPPED/);
       await lab.exec("a", ["pclive", "restore", id, "--from", `${IMAGES}/keep-exit`], { timeoutMs: 60_000 });
       assert.equal(await redis.digest(), digest);
+      const report = await checkpoint(lab, "a", id, `${IMAGES}/keep-again`);
+      assert.equal(report.mode, "live", "what was restored can be checkpointed again");
       await assertRuns(lab, "a", id);
     });
   });

@@ -1,4 +1,5 @@
 /** `pclive restore`: a container that exists and does not run goes on from an image. */
+import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { containerd, type pclive } from "#protos/agent";
@@ -15,6 +16,7 @@ import {
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { RUNTIME } from "../source/describe.js";
+import { streamsFor } from "./streams.js";
 
 /** Gigabytes from a slow disk. */
 const RESTORE_MS = 1_800_000;
@@ -30,13 +32,16 @@ export async function restoreContainer(
   const ns = context.containerd.namespace(request.namespace || "default");
   const container = await findStopped(ns, id);
   const begun = performance.now();
-  const stdio = await forgetTask(ns, id);
+  const before = await getTask(ns, id);
+  await removeTask(ns, id);
+  const fifo = join(context.config.runDir, `stdin-${randomBytes(8).toString("hex")}`);
+  const streams = await streamsFor(from, before, fifo);
   const mounts = await snapshotMounts(ns, container.snapshotter, container.snapshotKey);
   // A field given twice counts the last time: these are the container's own options but for the image.
   const own = container.runtime?.options?.value ?? new Uint8Array();
   const options = Buffer.concat([own, Options.encode({ criuImagePath: from }).finish()]);
-  await createTask(ns, id, mounts, stdio, options);
   try {
+    await createTask(ns, id, mounts, streams.stdio, options);
     const pid = await startTask(ns, id, RESTORE_MS);
     return { container: id, pid, restoreMs: performance.now() - begun };
   } catch (error) {
@@ -45,6 +50,8 @@ export async function restoreContainer(
       remedy: "look at the message; the image is as it was",
       cause: error,
     });
+  } finally {
+    await streams.forget();
   }
 }
 
@@ -85,18 +92,4 @@ async function findStopped(ns: Namespace, id: string): Promise<Container> {
   throw new AgentError("REFUSED", `${id} is ${status}`, {
     remedy: "stop it first: what runs in it would be lost",
   });
-}
-
-/** Takes a stopped task away; its streams, as far as they are nobody's pipes, are those of the next. */
-async function forgetTask(
-  ns: Namespace,
-  id: string,
-): Promise<{ stdin: string; stdout: string; stderr: string }> {
-  const task = await getTask(ns, id);
-  await removeTask(ns, id);
-  return { stdin: "", stdout: lasting(task?.stdio.stdout), stderr: lasting(task?.stdio.stderr) };
-}
-
-function lasting(uri: string | undefined): string {
-  return uri !== undefined && /^(file|binary):\/\//.test(uri) ? uri : "";
 }
