@@ -72,6 +72,9 @@ struct window {
 /* Serves WINDOW, DROP and ADVISE until GO. 0, or -1 after logging. */
 int staging_serve(void);
 
+/* After GO: whether the shim locks the network and unlocks it, instead of CRIU. */
+bool shim_has_network(void);
+
 /* Whether GO named any area. False in hold-only mode. */
 bool staging_in_use(void);
 

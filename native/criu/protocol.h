@@ -63,7 +63,7 @@ enum pclo_type {
     PCLO_DROP = 7,      /* array of struct pclo_range inside one window each: discard these pages */
     PCLO_ADVISE = 8,    /* array of struct pclo_advise */
     PCLO_OK = 9,        /* empty */
-    PCLO_GO = 10,       /* array of struct pclo_area; empty: hold only, nothing was staged */
+    PCLO_GO = 10, /* array of struct pclo_area; empty: hold only, nothing was staged; header.arg: enum pclo_go */
     PCLO_MARK = 11,     /* struct pclo_mark */
     PCLO_HELD = 12,     /* empty */
     PCLO_RELEASE = 13,  /* empty */
@@ -81,6 +81,11 @@ enum pclo_role { PCLO_ROLE_DUMP = 1, PCLO_ROLE_RESTORE = 2 };
 enum pclo_dump_go {
     PCLO_LOCK_NETWORK = 1, /* CRIU locks it as it was told to; else nobody but the shim does */
     PCLO_HOLD_END = 2      /* CRIU keeps the tasks after DUMPED, until DUMP_END */
+};
+
+/* Bits. */
+enum pclo_go {
+    PCLO_STOCK_NETWORK = 1 /* CRIU unlocks the network as ever; else the shim has locked and unlocks it */
 };
 
 enum pclo_how { PCLO_ADVISE_HUGE = 1, PCLO_ADVISE_NOHUGE = 2 };

@@ -57,11 +57,12 @@ int __wrap_cr_restore_tasks(void) {
     return refused ? -1 : ret;
 }
 
-/* The images' own method is what the source used; at both ends it is the shim that locks the network. */
+/* The images' own method is what the source used; in a migration it is the shim that locks the network, at both
+ * ends. */
 int __wrap_check_img_inventory(bool restore) {
     int ret = __real_check_img_inventory(restore);
 
-    if (restore && link_is_open())
+    if (restore && link_is_open() && shim_has_network())
         opts.network_lock_method = NETWORK_LOCK_SKIP;
     return ret;
 }

@@ -30,6 +30,11 @@ static struct window *windows;
 static size_t nr_windows;
 static struct pclo_area *areas; /* sorted by vpid and start */
 static size_t nr_areas;
+static uint32_t go_flags;
+
+bool shim_has_network(void) {
+    return !(go_flags & PCLO_STOCK_NETWORK);
+}
 
 bool staging_in_use(void) {
     return nr_areas > 0;
@@ -251,8 +256,10 @@ static int serve_one(void) {
 
     if (link_receive(&header, &payload, 0))
         return -1;
-    if (header.type == PCLO_GO && header.length % sizeof(struct pclo_area) == 0)
+    if (header.type == PCLO_GO && header.length % sizeof(struct pclo_area) == 0) {
+        go_flags = header.arg;
         return go(payload, header.length / sizeof(struct pclo_area));
+    }
 
     if (header.type == PCLO_WINDOW && header.length == sizeof(struct pclo_range))
         ret = serve_window(payload);

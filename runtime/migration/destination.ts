@@ -17,7 +17,7 @@ import { MigrationError } from "./error.js";
 import { Freezer, processesOf } from "./freezer.js";
 import type { DestinationState, HandoverRecord } from "./handover.js";
 import { residentBytes, self } from "./process.js";
-import { HeldRestore } from "./restore.js";
+import { restoreMoved } from "./restore.js";
 import { restoreFigures } from "./restore-figures.js";
 import { Steps } from "./steps.js";
 import type { Cgroup, DestinationContainer } from "./types.js";
@@ -202,7 +202,7 @@ export class DestinationMigration {
   async #startRestore(parts: DestinationParts, imageDir: string): Promise<void> {
     const stdio = await this.container.restoreStdio(this.#descriptors);
     this.#steps.still("beginning", "preparing");
-    parts.restore = new HeldRestore(this.container, parts.scratch, imageDir, stdio, parts.libDir);
+    parts.restore = restoreMoved(this.container, parts.scratch, imageDir, stdio, parts.libDir);
   }
 
   async #recordRunning(parts: DestinationParts): Promise<void> {

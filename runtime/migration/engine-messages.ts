@@ -21,7 +21,7 @@ export const answers = {
   abort: z.object({}),
   // source
   connect: z.object({}),
-  begin: z.object({ tracker: z.string().optional() }),
+  begin: z.object({ tracker: z.string().optional(), verified: z.boolean().optional() }),
   round: z.object({
     round: count,
     processes: count,
@@ -82,10 +82,13 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("final"), t }),
   z.object({ event: z.literal("files"), t, files: count, bytes: count }),
   z.object({ event: z.literal("images-ready"), t, imageDir: z.string() }),
-  z.object({ event: z.literal("go"), t }),
+  // bytes: placed by the engine from an image
+  z.object({ event: z.literal("go"), t, bytes: count.optional() }),
   // -1: the memory was not placed by the engine
   z.object({ event: z.literal("held"), t, memoryRestoreMs: z.number() }),
   z.object({ event: z.literal("released"), t }),
+  // restore: CRIU may come now
+  z.object({ event: z.literal("listening"), t }),
   // both
   z.object({ event: z.literal("mark"), t, name: z.string().max(64), ms: z.number().optional() }),
   z.object({ event: z.literal("peer-lost"), t, message: z.string().optional() }),

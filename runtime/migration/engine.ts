@@ -24,7 +24,7 @@ import { MigrationError } from "./error.js";
 export interface EngineOptions {
   /** Path of `pclive-engine`. */
   readonly binary: string;
-  readonly role: "source" | "destination" | "checkpoint";
+  readonly role: "source" | "destination" | "checkpoint" | "restore";
   /** The engine's stderr is appended to this file. */
   readonly logFile: string;
   readonly onEvent?: (event: EngineEvent) => void;

@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { failureIn } from "../criu/log.js";
-import { parsePidFile } from "../runc/index.js";
+import { type CallOptions, parsePidFile } from "../runc/index.js";
 import { quiet, within } from "./deadline.js";
 import { MigrationError } from "./error.js";
 import { family, groupMembers, killAll, type ProcessIdentity } from "./process.js";
@@ -17,25 +17,29 @@ const STOP_MS = 2_000;
 const KILL_MS = 5_000;
 const DELETE_MS = 20_000;
 
+/** What a restore is of, and how runC is called for it. */
+export interface RestoreRun {
+  readonly container: Pick<DestinationContainer, "id" | "bundle" | "runc">;
+  /** The scratch folder: whatever uses it belongs to the restore. */
+  readonly root: string;
+  readonly pidFile: string;
+  run(call: Pick<CallOptions, "signal" | "onSpawn">): Promise<void>;
+}
+
 export class HeldRestore {
-  /** Settles when runC has ended: the tasks run, or MigrationError `restore-failed`. */
+  /** Settles when runC has ended: the tasks run, or what `run` has thrown. */
   readonly ended: Promise<void>;
   readonly #abort = new AbortController();
+  readonly #what: RestoreRun;
   #group = 0;
   #restored: readonly ProcessIdentity[] = [];
 
-  /**
-   * @param imageDir absolute: runC resolves it in another folder than it looks for descriptors.json
-   * @param stdio descriptors 0-2 for the restored init
-   */
-  constructor(
-    private readonly container: DestinationContainer,
-    private readonly scratch: Scratch,
-    private readonly imageDir: string,
-    stdio: readonly [number, number, number],
-    libDir: string,
-  ) {
-    this.ended = quiet(this.#run(stdio, libDir));
+  constructor(what: RestoreRun) {
+    this.#what = what;
+    const onSpawn = (pid: number) => {
+      this.#group = pid;
+    };
+    this.ended = quiet(what.run({ signal: this.#abort.signal, onSpawn }));
   }
 
   /**
@@ -44,7 +48,7 @@ export class HeldRestore {
    */
   async pid(timeoutMs: number): Promise<number> {
     await within(timeoutMs, "runc restore", this.ended);
-    const pid = parsePidFile(await readFile(this.scratch.pidFile, "utf8").catch(() => ""));
+    const pid = parsePidFile(await readFile(this.#what.pidFile, "utf8").catch(() => ""));
     if (pid === undefined)
       throw new MigrationError("restore-failed", "runc restore left no pid of the restored init");
     return pid;
@@ -79,44 +83,52 @@ export class HeldRestore {
     // Either may have been killed by somebody else, and the tasks been left without a keeper. CRIU first:
     // it might be about to make more of them.
     await killAll(
-      [...(this.#group ? groupMembers(this.#group) : []), ...usersOfScratch(this.scratch.root)],
+      [...(this.#group ? groupMembers(this.#group) : []), ...usersOfScratch(this.#what.root)],
       KILL_MS,
     );
-    const { bundle, id } = this.container;
+    const { bundle, id } = this.#what.container;
     await killAll([...this.#restored, ...orphansOfContainer(bundle, id)], KILL_MS);
     await this.#clearRunc();
   }
 
   /** runC keeps the state of a restore that failed, a mount included, and would refuse the next one. */
   async #clearRunc(): Promise<void> {
-    const { id, runc } = this.container;
+    const { id, runc } = this.#what.container;
     await unmountBelow(join(runc.root, id, "criu-root"));
     await runc.delete(id, { force: true, timeoutMs: DELETE_MS }).catch((error: unknown) => {
       if ((error as { code?: unknown }).code !== "CONTAINER_NOT_FOUND") throw error;
     });
   }
+}
 
-  async #run(stdio: readonly [number, number, number], libDir: string): Promise<void> {
-    const { container, scratch } = this;
-    try {
-      await container.runc.restore(container.id, {
-        bundle: container.bundle,
-        pidFile: scratch.pidFile,
-        stdio,
-        imagePath: this.imageDir,
-        workPath: scratch.work,
-        ...MOVED_TOO,
-        env: scratch.environment(libDir),
-        signal: this.#abort.signal,
-        timeoutMs: Number.POSITIVE_INFINITY,
-        onSpawn: (pid) => {
-          this.#group = pid;
-        },
-      });
-    } catch (error) {
-      throw await restoreFailure(scratch, error);
-    }
-  }
+/**
+ * The restore of what a migration brings.
+ * @param imageDir absolute: runC resolves it in another folder than it looks for descriptors.json
+ * @param stdio descriptors 0-2 for the restored init
+ */
+export function restoreMoved(
+  container: DestinationContainer,
+  scratch: Scratch,
+  imageDir: string,
+  stdio: readonly [number, number, number],
+  libDir: string,
+): HeldRestore {
+  const { root, pidFile } = scratch;
+  const options = {
+    ...{ bundle: container.bundle, pidFile, stdio },
+    ...{ imagePath: imageDir, workPath: scratch.work, ...MOVED_TOO },
+    ...{ env: scratch.environment(libDir), timeoutMs: Number.POSITIVE_INFINITY },
+  };
+  return new HeldRestore({
+    ...{ container, root, pidFile },
+    run: async (call) => {
+      try {
+        await container.runc.restore(container.id, { ...options, ...call });
+      } catch (error) {
+        throw await restoreFailure(scratch, error);
+      }
+    },
+  });
 }
 
 async function restoreFailure(scratch: Scratch, error: unknown): Promise<MigrationError> {

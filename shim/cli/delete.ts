@@ -40,6 +40,9 @@ export async function deleteLeftovers(flags: Flags): Promise<Uint8Array> {
     if (error instanceof RuncError && error.code === "CONTAINER_NOT_FOUND") return;
     process.stderr.write(`runc delete: ${messageOf(error)}\n`);
   });
+  await removeRestore(bundle).catch((error: unknown) => {
+    process.stderr.write(`restore folder: ${messageOf(error)}\n`);
+  });
   await unmountRootfs(rootfsOf(bundle)).catch((error: unknown) => {
     process.stderr.write(`unmount: ${messageOf(error)}\n`);
   });
@@ -69,6 +72,14 @@ async function removeUnfinished(bundle: string): Promise<void> {
       process.stderr.write(`${folder}: ${messageOf(error)}\n`);
     });
   }
+}
+
+/** Of a shim that was killed during a restore. */
+async function removeRestore(bundle: string): Promise<void> {
+  const { RESTORES, restoreFolder } = await import("../../runtime/checkpoint/restore-place.js");
+  if (!existsSync(RESTORES)) return;
+  const { removeScratch } = await import("../../runtime/migration/scratch.js");
+  await removeScratch(restoreFolder(bundle));
 }
 
 /** A server that was killed leaves its socket; one that serves other containers of the group keeps it. */

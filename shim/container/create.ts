@@ -86,7 +86,8 @@ async function prepareInit(env: ShimEnv, request: CreateRequest, container: Cont
 
 function sourceOf(env: ShimEnv, request: CreateRequest, container: Container): InitSource {
   const { id, bundle, runc, options } = container;
-  const context: InitContext = { id, bundle, runc, options, reaper: env.reaper };
+  const { reaper, log } = env;
+  const context: InitContext = { id, bundle, runc, options, reaper, log };
   const images = imagesOf(request);
   return images === "" ? new FreshInit(context) : new RestoredInit(context, images);
 }

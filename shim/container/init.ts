@@ -1,11 +1,13 @@
 /** The ways in which a container gets its init. */
 import { join } from "node:path";
-import type { Runc } from "../../runtime/runc/index.js";
+import type { RestoreOptions, Runc } from "../../runtime/runc/index.js";
 import { pidFile, readInitPid } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { messageOf, ShimError } from "../errors.js";
 import { DeferredIo } from "../io/deferred.js";
 import type { ProcessIo } from "../io/types.js";
+import type { Log } from "../log.js";
+import { libDir } from "../paths.js";
 import type { Reaper } from "./reaper.js";
 
 export interface InitContext {
@@ -14,6 +16,7 @@ export interface InitContext {
   readonly runc: Runc;
   readonly options: RuntimeOptions;
   readonly reaper: Reaper;
+  readonly log: Log;
 }
 
 /** Runs at Create and at Start, at most once each. Both answer init's pid; 0 when there is none yet. */
@@ -72,26 +75,30 @@ export class RestoredInit implements InitSource {
     const deferred = io instanceof DeferredIo ? io : undefined;
     await deferred?.open().catch(streamFailure);
     try {
-      return await this.#restore(io);
+      return await startAndFindPid(this.#context.bundle, io, "restore", () => this.#restore(io));
     } catch (error) {
       await deferred?.reset();
       throw error;
     }
   }
 
-  #restore(io: ProcessIo): Promise<number> {
-    const { id, bundle, runc, options } = this.#context;
-    return startAndFindPid(bundle, io, "restore", () =>
-      runc.restore(id, {
-        bundle,
-        imagePath: this.#images,
-        workPath: options.criuWorkPath || join(bundle, "work"),
-        pidFile: pidFile(bundle),
-        stdio: io.child,
-        noPivot: options.noPivotRoot,
-        ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
-      }),
-    );
+  /** With the engine when it can, else by runC and CRIU alone. */
+  async #restore(io: ProcessIo): Promise<void> {
+    const { id, bundle, runc, options, log } = this.#context;
+    const how: RestoreOptions = {
+      bundle,
+      imagePath: this.#images,
+      workPath: options.criuWorkPath || join(bundle, "work"),
+      pidFile: pidFile(bundle),
+      stdio: io.child,
+      noPivot: options.noPivotRoot,
+      ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
+    };
+    const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
+    const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how });
+    if (outcome.kind === "restored") return log.info({ id, ...outcome }, "restored by the engine");
+    log.warn({ id, why: outcome.why }, "the engine cannot restore this; runC does it alone");
+    await runc.restore(id, how);
   }
 }
 

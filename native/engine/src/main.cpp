@@ -22,7 +22,8 @@ struct Role {
 };
 constexpr Role kRoles[] = {{"source", pclive::makeSourceSession},
                            {"destination", pclive::makeDestinationSession},
-                           {"checkpoint", pclive::makeCheckpointSession}};
+                           {"checkpoint", pclive::makeCheckpointSession},
+                           {"restore", pclive::makeRestoreSession}};
 
 const Role *findRole(const char *name) {
     for (const auto &role : kRoles)
@@ -33,7 +34,7 @@ const Role *findRole(const char *name) {
 
 int usage() {
     std::fprintf(stderr,
-                 "usage: pclive-engine source|destination|checkpoint\n"
+                 "usage: pclive-engine source|destination|checkpoint|restore\n"
                  "       pclive-engine hold NETNS\n"
                  "Descriptor %d must be a stream socket to the shim; see docs/dev/interfaces.md.\n",
                  kControlFd);

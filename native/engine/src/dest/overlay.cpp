@@ -229,8 +229,8 @@ void Overlay::refuseState(const char *what) const {
     throw Error("invalid", std::string(what) + " is not possible now");
 }
 
-void Overlay::sendLocked(pclo_type type, const void *payload, size_t size) {
-    int result = pclo_send(connection_.get(), type, 0, payload, size);
+void Overlay::sendLocked(pclo_type type, const void *payload, size_t size, uint32_t arg) {
+    int result = pclo_send(connection_.get(), type, arg, payload, size);
     if (result)
         throw systemError("overlay-lost", "cannot write to CRIU", -result);
 }
@@ -275,14 +275,14 @@ void Overlay::drop(std::span<const pclo_range> ranges) {
     }
 }
 
-void Overlay::go(std::span<const pclo_area> areas) {
+void Overlay::go(std::span<const pclo_area> areas, uint32_t flags) {
     if (areas.size_bytes() > PCLO_MAX_PAYLOAD)
         throw Error("too-large", "the container has too many memory areas");
     std::lock_guard lock(mutex_);
     if (state_ != State::staging)
         refuseState("go");
     state_ = State::going; // before CRIU can answer
-    sendLocked(PCLO_GO, areas.data(), areas.size_bytes());
+    sendLocked(PCLO_GO, areas.data(), areas.size_bytes(), flags);
 }
 
 void Overlay::release(std::chrono::milliseconds time) {

@@ -50,8 +50,8 @@ class Overlay {
     uint64_t window(Range source);                 ///< the staging's address in CRIU's process
     void drop(std::span<const pclo_range> ranges); ///< addresses in CRIU's process
 
-    /// Hands over what was staged; empty: hold only.
-    void go(std::span<const pclo_area> areas);
+    /// Hands over what was staged; empty: hold only. `flags`: of enum pclo_go.
+    void go(std::span<const pclo_area> areas, uint32_t flags = 0);
     /// Resumes the held tasks; returns when CRIU has confirmed. Errors: "not-held", and as above.
     void release(std::chrono::milliseconds time);
     /// Makes CRIU give up and all calls fail. Idempotent, does not wait.
@@ -70,7 +70,7 @@ class Overlay {
     void readLoop();
     void dispatch(const pclo_header &header, std::vector<uint8_t> payload);
     void lose(const Error &error) noexcept;
-    void sendLocked(pclo_type type, const void *payload, size_t size);
+    void sendLocked(pclo_type type, const void *payload, size_t size, uint32_t arg = 0);
     Answer command(pclo_type type, const void *payload, size_t size, uint16_t expected);
     void moveTo(State from, State to);
     [[noreturn]] void refuseState(const char *what) const;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "restore/loader.hpp"
+
+#include "wire/crc32c.hpp"
+#include <algorithm>
+#include <fcntl.h>
+#include <thread>
+
+namespace pclive::restore {
+namespace {
+
+/// Small enough that what was read is still in the processor's cache when it is written.
+constexpr size_t kBufferBytes = 256u << 10;
+constexpr uint64_t kAheadBytes = 16u << 20;
+
+} // namespace
+
+/// One thread's part: chunk after chunk through one buffer.
+class Loader::Worker {
+  public:
+    explicit Worker(Loader &loader) : loader_(loader), remote_(loader.pid_), buffer_(kBufferBytes) {}
+
+    void load(const Chunk &chunk) {
+        const auto &file = loader_.layers_.files()[chunk.file];
+        piece_ = loader_.chunks_.pieces.data() + chunk.first;
+        end_ = piece_ + chunk.count;
+        prepareBlocks();
+        uint32_t sum = 0;
+        for (uint64_t at = chunk.begin; at < chunk.end && !loader_.stop_;) {
+            if (!chunk.sum && piece_ == end_)
+                break;
+            if (!chunk.sum)
+                at = std::max(at, piece_->offset);
+            size_t size = chunk.sum ? std::min<uint64_t>(kBufferBytes, chunk.end - at) : runFrom(at);
+            readAt(file.fd.get(), buffer_.data(), size, at, file.path);
+            if (chunk.sum)
+                sum = wire::crc32c(sum, buffer_.data(), size);
+            place(at, size);
+            at += size;
+        }
+        if (chunk.sum && !loader_.stop_ && sum != *chunk.sum)
+            throw wrongSum(file.path);
+    }
+
+  private:
+    /// How much of the file is wanted in one piece from `at` on.
+    [[nodiscard]] size_t runFrom(uint64_t at) const {
+        uint64_t end = at;
+        for (const Piece *piece = piece_; piece != end_ && piece->offset <= end; piece++) {
+            end = std::max(end, piece->offset + piece->size);
+            if (end - at >= kBufferBytes)
+                return kBufferBytes;
+        }
+        return end - at;
+    }
+
+    /// Writes what the buffer has of the pieces, and moves on to the first that is not done.
+    void place(uint64_t at, size_t size) {
+        uint64_t placed = 0;
+        for (; piece_ != end_ && piece_->offset < at + size; piece_++) {
+            uint64_t low = std::max(piece_->offset, at);
+            uint64_t high = std::min(piece_->offset + piece_->size, at + size);
+            remote_.add(buffer_.data() + (low - at), piece_->remote + (low - piece_->offset), high - low);
+            placed += high - low;
+            if (piece_->offset + piece_->size > at + size)
+                break; // the rest comes with the next buffer
+        }
+        remote_.flush();
+        loader_.bytes_ += placed;
+    }
+
+    /// Makes huge pages of the blocks that this chunk begins to fill; see StagingStore::prepareBlocks.
+    void prepareBlocks() {
+        static const uint8_t zero = 0;
+        blocks_.clear();
+        for (const Piece *piece = piece_; piece != end_; piece++) {
+            if (piece->block == kNoBlock || loader_.prepared_[piece->block].exchange(true))
+                continue;
+            blocks_.push_back(loader_.chunks_.blocks[piece->block]);
+            remote_.add(&zero, blocks_.back(), 1);
+        }
+        remote_.flush();
+        remote_.collapse(blocks_);
+    }
+
+    Loader &loader_;
+    dest::Remote remote_;
+    std::vector<uint8_t> buffer_;
+    std::vector<uint64_t> blocks_;
+    const Piece *piece_ = nullptr, *end_ = nullptr; // what is left of the chunk
+};
+
+Loader::Loader(const Layers &layers, const Chunks &chunks, int pid, unsigned threads)
+    : layers_(layers), chunks_(chunks), pid_(pid), threads_(std::max(threads, 1u)),
+      prepared_(std::make_unique<std::atomic<bool>[]>(chunks.blocks.size())) {}
+
+void Loader::run() {
+    std::vector<std::thread> helpers;
+    for (unsigned i = 1; i < threads_; i++)
+        helpers.emplace_back([this] { work(); });
+    work();
+    for (auto &helper : helpers)
+        helper.join();
+    std::lock_guard lock(mutex_);
+    if (failure_)
+        throw *failure_;
+    if (stop_)
+        throw Error("aborted", "aborted");
+}
+
+void Loader::work() noexcept {
+    try {
+        Worker worker(*this);
+        for (size_t i; !stop_ && (i = next_++) < chunks_.list.size();)
+            worker.load(chunks_.list[i]);
+    } catch (const Error &error) {
+        fail(error);
+    } catch (const std::exception &error) {
+        fail(Error("internal", error.what()));
+    }
+}
+
+void Loader::fail(const Error &error) noexcept {
+    std::lock_guard lock(mutex_);
+    if (!failure_ && !stop_)
+        failure_ = error;
+    stop_ = true;
+}
+
+void readAhead(const Layers &layers, const std::atomic<bool> &stop) noexcept {
+    for (const auto &file : layers.files())
+        for (uint64_t at = 0; at < file.size && !stop; at += kAheadBytes)
+            if (posix_fadvise(file.fd.get(), static_cast<off_t>(at), kAheadBytes, POSIX_FADV_WILLNEED))
+                break;
+}
+
+} // namespace pclive::restore

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// The role of a restore: begin, stats, abort.
+#include "control/arguments.hpp"
+#include "dest/overlay.hpp"
+#include "dest/windows.hpp"
+#include "restore/loader.hpp"
+#include "restore/shadow.hpp"
+
+#include <cstdio>
+#include <thread>
+
+namespace pclive {
+namespace {
+
+using dest::Overlay;
+using restore::Loader;
+
+/// From begin until runC has brought CRIU to its waiting place.
+constexpr std::chrono::milliseconds kOverlayTime{60000};
+constexpr std::chrono::milliseconds kReleaseTime{30000};
+/// Two fill the memory bus of most machines.
+constexpr unsigned kThreads = 2;
+
+class RestoreSession final : public Session {
+  public:
+    explicit RestoreSession(Events &events) : events_(events) {}
+    ~RestoreSession() override;
+
+    Json handle(const std::string &command, const Json &arguments) override;
+    void abort() noexcept override;
+
+  private:
+    Json begin(const Json &arguments);
+    Json stats();
+    void open(const Json &arguments);
+    void read(const Json &arguments);
+    void work() noexcept;
+    void stage();
+    std::vector<pclo_area> reserve();
+    void release() noexcept;
+    void fail(const Error &error) noexcept;
+    void stillWanted() const;
+
+    Events &events_;
+    std::mutex mutex_; // of what follows; what the pointers show to lives as long as the session once it is set
+    bool begun_ = false, failed_ = false;
+    std::atomic<bool> aborted_ = false;
+    std::unique_ptr<Layers> layers_;
+    restore::Plan plan_;
+    restore::Chunks chunks_;
+    std::unique_ptr<Loader> loader_;
+    std::unique_ptr<Overlay> overlay_;
+    std::thread worker_, ahead_, releaser_;
+};
+
+RestoreSession::~RestoreSession() {
+    abort();
+    for (auto *thread : {&worker_, &ahead_})
+        if (thread->joinable())
+            thread->join();
+    overlay_.reset(); // its thread starts the releaser
+    if (releaser_.joinable())
+        releaser_.join();
+}
+
+Json RestoreSession::handle(const std::string &command, const Json &arguments) {
+    if (command == "begin")
+        return begin(arguments);
+    if (command == "stats")
+        return stats();
+    throw unknownCommand(command);
+}
+
+Json RestoreSession::begin(const Json &arguments) {
+    open(arguments);
+    try {
+        read(arguments);
+    } catch (const Error &) {
+        abort(); // CRIU may have come already
+        throw;
+    }
+    std::lock_guard lock(mutex_);
+    stillWanted();
+    worker_ = std::thread([this] { work(); });
+    ahead_ = std::thread([this] { restore::readAhead(*layers_, aborted_); });
+    return {{"processes", plan_.count},
+            {"pages", plan_.pages},
+            {"bytes", plan_.stagedBytes},
+            {"verified", layers_->summed()}};
+}
+
+/// First of all, as CRIU may be on its way.
+void RestoreSession::open(const Json &arguments) {
+    std::lock_guard lock(mutex_);
+    stillWanted();
+    if (begun_)
+        throw Error("invalid", "already begun");
+    begun_ = true;
+    overlay_ = std::make_unique<Overlay>(
+        stringField(arguments, "overlaySocket"),
+        dest::OverlayEvents{
+            .connected = [this](int pid) { events_.emit("overlay", {{"pid", pid}}); },
+            .mark =
+                [this](const dest::Mark &mark) {
+                    Json fields{{"name", mark.name}, {"t", std::to_string(mark.realtimeNs)}};
+                    if (mark.name == "mappings-end")
+                        fields["ms"] = mark.ms;
+                    events_.emit("mark", fields);
+                },
+            .held =
+                [this] {
+                    events_.emit("held", {{"memoryRestoreMs", -1}});
+                    releaser_ = std::thread([this] { release(); });
+                },
+            .released = [this] { events_.emit("released", Json::object()); },
+            .lost = [this](const Error &error) { fail(error); },
+        });
+    events_.emit("listening", Json::object());
+}
+
+void RestoreSession::read(const Json &arguments) {
+    std::string imageDir = stringField(arguments, "imageDir");
+    layers_ = std::make_unique<Layers>(imageDir);
+    auto processes = readProcesses(layers_->top());
+    layers_->check();
+    plan_ = restore::makePlan(*layers_, processes);
+    restore::writeShadow(stringField(arguments, "shadowDir"), layers_->top(), imageDir, plan_);
+}
+
+Json RestoreSession::stats() {
+    std::lock_guard lock(mutex_);
+    return {{"stagedBytes", loader_ ? loader_->bytes() : 0}, {"backlogBytes", 0}, {"wireBytes", 0}};
+}
+
+void RestoreSession::work() noexcept {
+    try {
+        stage();
+    } catch (const Error &error) {
+        fail(error);
+    } catch (const std::exception &error) {
+        fail(Error("internal", error.what()));
+    }
+}
+
+/// Windows for all that is staged: what CRIU is told at GO.
+std::vector<pclo_area> RestoreSession::reserve() {
+    std::vector<pclo_area> areas;
+    for (const auto &process : plan_.processes) {
+        dest::Windows windows;
+        for (const auto &area : process.areas) {
+            dest::Range range{area.start, area.end};
+            if (!windows.find(range)) {
+                auto wanted = windows.wanted(range, process.areas);
+                windows.add({wanted.start, wanted.end, overlay_->window(wanted)});
+            }
+            areas.push_back({process.vpid, 0, area.start, area.end, windows.find(range)->at(area.start)});
+        }
+    }
+    return areas;
+}
+
+void RestoreSession::stage() {
+    int pid = overlay_->waitConnected(kOverlayTime);
+    auto areas = reserve();
+    chunks_ = makeChunks(*layers_, plan_, areas);
+    {
+        std::lock_guard lock(mutex_);
+        stillWanted();
+        loader_ = std::make_unique<Loader>(*layers_, chunks_, pid, kThreads);
+    }
+    loader_->run();
+    overlay_->go(areas, PCLO_STOCK_NETWORK);
+    events_.emit("go", {{"bytes", loader_->bytes()}});
+}
+
+void RestoreSession::release() noexcept {
+    try {
+        overlay_->release(kReleaseTime);
+    } catch (const Error &error) {
+        fail(error);
+    }
+}
+
+void RestoreSession::stillWanted() const {
+    if (aborted_)
+        throw Error("aborted", "the restore was aborted");
+}
+
+/// The first failure is the one that counts: CRIU's end is a consequence.
+void RestoreSession::fail(const Error &error) noexcept {
+    {
+        std::lock_guard lock(mutex_);
+        if (aborted_ || failed_)
+            return;
+        failed_ = true;
+    }
+    std::fprintf(stderr, "failed: %s: %s\n", error.code().c_str(), error.what());
+    events_.emit("error", {{"code", error.code()}, {"message", error.what()}, {"remedy", error.remedy()}});
+    abort();
+}
+
+void RestoreSession::abort() noexcept {
+    std::lock_guard lock(mutex_);
+    aborted_ = true;
+    if (loader_)
+        loader_->abort();
+    if (overlay_)
+        overlay_->abort();
+}
+
+} // namespace
+
+std::unique_ptr<Session> makeRestoreSession(Events &events) {
+    return std::make_unique<RestoreSession>(events);
+}
+
+} // namespace pclive

@@ -1,0 +1,150 @@
+/**
+ * Restores a container from an image with the engine: runC and CRIU start as ever, but on a shadow of the image, and
+ * CRIU waits until the engine has put the bulk of the memory into it.
+ *
+ *   engine:        check the image ─ write the shadow ─ stage ──────── go
+ *   runC, CRIU:    start ──────────────────── wait in the overlay ───┘ restore ─ run
+ *
+ * Nothing runs before go; up to there, all can be taken back and plain runC be asked instead.
+ */
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import { attempt, quiet, within } from "../migration/deadline.js";
+import { Engine } from "../migration/engine.js";
+import type { EngineEvent } from "../migration/engine-messages.js";
+import { MigrationError } from "../migration/error.js";
+import { HeldRestore } from "../migration/restore.js";
+import type { RestoreOptions, Runc } from "../runc/index.js";
+import { RestorePlace } from "./restore-place.js";
+
+export interface ImageRestore {
+  readonly id: string;
+  readonly runc: Runc;
+  /** Folder of the engine and of our CRIU. */
+  readonly libDir: string;
+  /** As for plain runC; `imagePath` is the image. */
+  readonly options: RestoreOptions;
+}
+
+export type RestoreOutcome =
+  | { readonly kind: "restored"; readonly bytes: number; readonly verified: boolean }
+  /** Nothing is left of the try; `why` is for the log. */
+  | { readonly kind: "unable"; readonly why: string };
+
+const LISTEN_MS = 10_000;
+/** Reading an image's small files and checking their sums; the memory comes later. */
+const BEGIN_MS = 60_000;
+/** From CRIU's end to that of runC, which tells why. */
+const RUNC_MS = 5_000;
+
+/** Damaged images are no reason to try another way: the error says which file. */
+const DAMAGED = "images";
+
+/** @throws MigrationError `images`; what runC says when it has failed after go */
+export async function restoreImage(request: ImageRestore): Promise<RestoreOutcome> {
+  const missing = whatIsMissing(request);
+  if (missing) return { kind: "unable", why: missing };
+  const { bundle, imagePath } = request.options;
+  const place = await RestorePlace.create(bundle, imagePath);
+  try {
+    return await new Attempt(request, place).run();
+  } finally {
+    await place.remove();
+  }
+}
+
+function whatIsMissing({ libDir, options }: ImageRestore): string | undefined {
+  const needed = [join(libDir, "pclive-engine"), join(libDir, "criu/criu"), join(options.imagePath, "inventory.img")];
+  const missing = needed.find((path) => !existsSync(path));
+  return missing && `there is no ${basename(missing)} in ${join(missing, "..")}`;
+}
+
+class Attempt {
+  #gone = false;
+  #released = false;
+  #bytes = 0;
+
+  constructor(
+    private readonly request: ImageRestore,
+    private readonly place: RestorePlace,
+  ) {}
+
+  async run(): Promise<RestoreOutcome> {
+    const { libDir, options } = this.request;
+    const { engine } = await Engine.start({
+      binary: join(libDir, "pclive-engine"),
+      role: "restore",
+      logFile: this.place.engineLog,
+      onEvent: (event) => this.#notice(event),
+    });
+    const { shadow, socket } = this.place;
+    const what = { imageDir: options.imagePath, shadowDir: shadow, overlaySocket: socket };
+    const begun = quiet(engine.request("begin", what, { timeoutMs: BEGIN_MS }));
+    let restore: HeldRestore | undefined;
+    try {
+      await Promise.race([engine.event("listening", LISTEN_MS), begun]);
+      restore = new HeldRestore(this.#runc());
+      const { verified = false } = await begun;
+      await Promise.race([restore.ended, engine.failed]);
+      return { kind: "restored", bytes: this.#bytes, verified };
+    } catch (thrown) {
+      return await this.#failed(thrown, engine, restore);
+    } finally {
+      await engine.close();
+    }
+  }
+
+  #runc() {
+    const { id, runc, options } = this.request;
+    const { bundle, pidFile } = options;
+    const { shadow, root, environment } = this.place;
+    return {
+      ...{ container: { id, bundle, runc }, root, pidFile },
+      run: (call: object) =>
+        runc.restore(id, { ...options, ...call, imagePath: shadow, env: { ...options.env, ...environment } }),
+    };
+  }
+
+  #notice(event: EngineEvent): void {
+    if (event.event === "go") {
+      this.#gone = true;
+      this.#bytes = event.bytes ?? 0;
+    }
+    if (event.event === "released") this.#released = true;
+  }
+
+  async #failed(
+    thrown: unknown,
+    engine: Engine,
+    restore: HeldRestore | undefined,
+  ): Promise<RestoreOutcome> {
+    // The tasks run: what the engine has to say does not matter any more, runC's answer does.
+    if (this.#released) {
+      await restore?.ended;
+      return { kind: "restored", bytes: this.#bytes, verified: false };
+    }
+    const cause = await causeOf(thrown, restore);
+    await engine.close();
+    await restore?.stop();
+    if (this.#gone || cause.code === DAMAGED) throw cause.error;
+    return { kind: "unable", why: cause.error.message };
+  }
+}
+
+/** When CRIU or runC fails, the engine notices it first, but runC knows why. */
+async function causeOf(
+  thrown: unknown,
+  restore: HeldRestore | undefined,
+): Promise<{ code: string; error: Error }> {
+  const error = MigrationError.from(thrown, "restore-failed");
+  if (error.code !== "overlay-lost" || !restore) return { code: error.code, error };
+  const said = await attempt(() => within(RUNC_MS, "runc restore", reasonOf(restore)));
+  return { code: error.code, error: said ?? error };
+}
+
+async function reasonOf(restore: HeldRestore): Promise<Error | undefined> {
+  return restore.ended.then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  );
+}
