@@ -45,7 +45,7 @@ class RestoreSession final : public Session {
     std::mutex mutex_; // of what follows; what the pointers show to lives as long as the session once it is set
     bool begun_ = false, failed_ = false;
     std::atomic<bool> aborted_ = false;
-    std::unique_ptr<Layers> layers_;
+    std::unique_ptr<restore::Layers> layers_;
     restore::Plan plan_;
     restore::Chunks chunks_;
     std::unique_ptr<Loader> loader_;
@@ -119,12 +119,11 @@ void RestoreSession::open(const Json &arguments) {
 }
 
 void RestoreSession::read(const Json &arguments) {
-    std::string imageDir = stringField(arguments, "imageDir");
-    layers_ = std::make_unique<Layers>(imageDir);
-    auto processes = readProcesses(layers_->top());
+    layers_ = std::make_unique<restore::Layers>(stringField(arguments, "imageDir"));
+    auto processes = restore::readProcesses(layers_->top());
     layers_->check();
     plan_ = restore::makePlan(*layers_, processes);
-    restore::writeShadow(stringField(arguments, "shadowDir"), layers_->top(), imageDir, plan_);
+    restore::writeShadow(stringField(arguments, "shadowDir"), layers_->top(), plan_);
 }
 
 Json RestoreSession::stats() {

@@ -4,6 +4,7 @@
 #include "dest/files.hpp"
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <set>
 #include <unistd.h>
 
@@ -28,10 +29,19 @@ void writePagemap(int at, const std::string &name, const StagedProcess &process)
     dest::writeFile(fd.get(), name, bytes.data(), bytes.size());
 }
 
+/// CRIU opens most files when it is in the container's root already, where an absolute link leads elsewhere.
+std::string pathFrom(const std::string &shadow, const std::string &image) {
+    std::error_code failed;
+    auto from = std::filesystem::canonical(shadow, failed);
+    auto to = failed ? from : std::filesystem::canonical(image, failed);
+    if (failed)
+        throw systemError("files", "cannot find the way from " + shadow + " to " + image, failed.value());
+    return to.lexically_relative(from).string();
+}
+
 } // namespace
 
-void writeShadow(const std::string &path, const ImageDirectory &image, const std::string &imagePath,
-                 const Plan &plan) {
+void writeShadow(const std::string &path, const ImageDirectory &image, const Plan &plan) {
     Fd shadow = dest::openDirectory(AT_FDCWD, path);
     std::set<std::string> ours{kParent};
     for (const auto &process : plan.processes) {
@@ -39,11 +49,12 @@ void writeShadow(const std::string &path, const ImageDirectory &image, const std
         writePagemap(shadow.get(), name, process);
         ours.insert(name);
     }
+    std::string toImage = pathFrom(path, image.path());
     for (const auto &name : image.names())
         if (!ours.contains(name))
-            link(shadow.get(), imagePath + "/" + name, name);
+            link(shadow.get(), toImage + "/" + name, name);
     if (!plan.processes.empty() || image.hasParent())
-        link(shadow.get(), imagePath, kParent);
+        link(shadow.get(), toImage, kParent);
 }
 
 } // namespace pclive::restore

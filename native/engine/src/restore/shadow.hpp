@@ -8,7 +8,6 @@
 namespace pclive::restore {
 
 /// `path` is an existing directory; what it holds already stays. Errors: "files", "images".
-void writeShadow(const std::string &path, const ImageDirectory &image, const std::string &imagePath,
-                 const Plan &plan);
+void writeShadow(const std::string &path, const ImageDirectory &image, const Plan &plan);
 
 } // namespace pclive::restore
