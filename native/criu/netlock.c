@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unlocking the network is most of what CRIU does for a small container: it runs iptables up to six times. When
- * nothing is locked (the image was written by a dump that locked by other means, or none was needed), one question
- * to the kernel shows it.
+ * Unlocking the network is most of what CRIU does for a small container: it runs iptables up to six times.
+ * When nothing is locked (the image was written by a dump that locked by other means, or none was needed),
+ * one question to the kernel shows it.
  */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>

@@ -63,7 +63,8 @@ enum pclo_type {
     PCLO_DROP = 7,      /* array of struct pclo_range inside one window each: discard these pages */
     PCLO_ADVISE = 8,    /* array of struct pclo_advise */
     PCLO_OK = 9,        /* empty */
-    PCLO_GO = 10, /* array of struct pclo_area; empty: hold only, nothing was staged; header.arg: enum pclo_go */
+    PCLO_GO =
+        10, /* array of struct pclo_area; empty: hold only, nothing was staged; header.arg: enum pclo_go */
     PCLO_MARK = 11,     /* struct pclo_mark */
     PCLO_HELD = 12,     /* empty */
     PCLO_RELEASE = 13,  /* empty */

@@ -57,8 +57,8 @@ int __wrap_cr_restore_tasks(void) {
     return refused ? -1 : ret;
 }
 
-/* The images' own method is what the source used; in a migration it is the shim that locks the network, at both
- * ends. */
+/* The images' own method is what the source used; in a migration it is the shim that locks the network, at
+ * both ends. */
 int __wrap_check_img_inventory(bool restore) {
     int ret = __real_check_img_inventory(restore);
 

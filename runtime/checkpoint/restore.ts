@@ -54,7 +54,11 @@ export async function restoreImage(request: ImageRestore): Promise<RestoreOutcom
 }
 
 function whatIsMissing({ libDir, options }: ImageRestore): string | undefined {
-  const needed = [join(libDir, "pclive-engine"), join(libDir, "criu/criu"), join(options.imagePath, "inventory.img")];
+  const needed = [
+    join(libDir, "pclive-engine"),
+    join(libDir, "criu/criu"),
+    join(options.imagePath, "inventory.img"),
+  ];
   const missing = needed.find((path) => !existsSync(path));
   return missing && `there is no ${basename(missing)} in ${join(missing, "..")}`;
 }
@@ -113,11 +117,7 @@ class Attempt {
     if (event.event === "released") this.#released = true;
   }
 
-  async #failed(
-    thrown: unknown,
-    engine: Engine,
-    restore: HeldRestore | undefined,
-  ): Promise<RestoreOutcome> {
+  async #failed(thrown: unknown, engine: Engine, restore: HeldRestore | undefined): Promise<RestoreOutcome> {
     // The tasks run: what the engine has to say does not matter any more, runC's answer does.
     if (this.#released) {
       await restore?.ended;

@@ -52,7 +52,11 @@ function encode(address: bigint, pages: number, present: boolean): Buffer {
     [4, BigInt(present ? PRESENT : IN_PARENT)],
     [5, BigInt(pages)],
   ];
-  return framed(Buffer.concat(fields.map(([number, value]) => Buffer.concat([varint(BigInt(number << 3)), varint(value)]))));
+  return framed(
+    Buffer.concat(
+      fields.map(([number, value]) => Buffer.concat([varint(BigInt(number << 3)), varint(value)])),
+    ),
+  );
 }
 
 function split(file: Buffer): Buffer[] {

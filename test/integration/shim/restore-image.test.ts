@@ -153,13 +153,21 @@ describe("restore of an image by the engine", function () {
     const container = await create(copy);
     await assert.rejects(
       container.task.Start({ id: container.id }),
-      (error: unknown) => error instanceof TtrpcError && /OCI runtime restore failed: criu failed/.test(error.message),
+      (error: unknown) =>
+        error instanceof TtrpcError && /OCI runtime restore failed: criu failed/.test(error.message),
     );
     await remove(container, false);
   });
 
   it("says which file is cut off, and leaves nothing", async () => {
-    for (const name of ["pages-1.img", "pagemap-1.img", "mm-1.img", "pstree.img", "inventory.img", "core-1.img"]) {
+    for (const name of [
+      "pages-1.img",
+      "pagemap-1.img",
+      "mm-1.img",
+      "pstree.img",
+      "inventory.img",
+      "core-1.img",
+    ]) {
       const copy = copyOfImages();
       truncate(join(copy, name));
       const container = await create(copy);
@@ -173,7 +181,9 @@ describe("restore of an image by the engine", function () {
   });
 
   it("ends with an error or a right restore when a bit of any file is flipped", async () => {
-    for (const name of readdirSync(images).filter((file) => file.endsWith(".img") && !file.startsWith("pages-"))) {
+    for (const name of readdirSync(images).filter(
+      (file) => file.endsWith(".img") && !file.startsWith("pages-"),
+    )) {
       const copy = copyOfImages();
       flip(join(copy, name));
       const container = await create(copy);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzing the reader of images: any file of one may hold anything. With clang: -fsanitize=fuzzer -DPCLIVE_LIBFUZZER
-// (the input's first byte chooses the file). Otherwise main() feeds it mutations of a good image.
+// Fuzzing the reader of images: any file of one may hold anything. With clang: -fsanitize=fuzzer
+// -DPCLIVE_LIBFUZZER (the input's first byte chooses the file). Otherwise main() feeds it mutations of a good
+// image.
 #include "restore/chunks.hpp"
 #include "restore/plan.hpp"
 #include "support/image_maker.hpp"
@@ -106,7 +107,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 #ifndef PCLIVE_LIBFUZZER
 namespace {
 
-constexpr uint64_t kInteresting[] = {0, 1, 0xff, 0xfff, 0x1000, 0xffffffff, 0x7ffffffff000, 1ull << 47, ~0ull};
+constexpr uint64_t kInteresting[] = {0,          1,    0xff, 0xfff, 0x1000, 0xffffffff, 0x7ffffffff000,
+                                     1ull << 47, ~0ull};
 
 void mutate(std::string &bytes, std::mt19937_64 &random) {
     for (auto times = random() % 4 + 1; times && !bytes.empty(); times--) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading images, deciding what is staged, the shadow, and bringing pages into another process. The images are made
-// here; with CRIU's own, and the whole role, see test/integration/shim/restore-image.test.ts.
+// Reading images, deciding what is staged, the shadow, and bringing pages into another process. The images
+// are made here; with CRIU's own, and the whole role, see test/integration/shim/restore-image.test.ts.
 #include "restore/chunks.hpp"
 #include "restore/loader.hpp"
 #include "restore/shadow.hpp"
@@ -54,8 +54,7 @@ ImageFiles usualImage() {
 }
 
 struct Opened {
-    explicit Opened(const std::string &path)
-        : layers(path), processes(restore::readProcesses(layers.top())) {
+    explicit Opened(const std::string &path) : layers(path), processes(restore::readProcesses(layers.top())) {
         layers.check();
         plan = restore::makePlan(layers, processes);
     }
@@ -209,7 +208,8 @@ void refusesWrongSums() {
     files.erase("files.img");
     std::filesystem::remove(dir.path("files.img"));
     throwsCode("images", [&] { Opened opened(dir.path()); });
-    for (const char *text : {"", "{", "[]", "{\"version\":1}", "{\"version\":1,\"files\":{\"../x\":{}},\"pages\":{}}"}) {
+    for (const char *text :
+         {"", "{", "[]", "{\"version\":1}", "{\"version\":1,\"files\":{\"../x\":{}},\"pages\":{}}"}) {
         files = good;
         files["pclive.json"] = text;
         if (*text)
@@ -285,7 +285,8 @@ void loadsPages() {
         const std::string &pages = files["pages-1.img"], memory = child.memory();
         CHECK(memory.compare(0, 700 * kPage, pages, 0, 700 * kPage) == 0);
         CHECK(memory.substr(700 * kPage, 100 * kPage) == std::string(100 * kPage, '\0'));
-        CHECK(memory.compare(800 * kPage, std::string::npos, pages, 700 * kPage, (kHeapPages - 800) * kPage) == 0);
+        CHECK(memory.compare(800 * kPage, std::string::npos, pages, 700 * kPage,
+                             (kHeapPages - 800) * kPage) == 0);
     }
 }
 

@@ -9,7 +9,6 @@ namespace {
 
 using dest::kBlockBytes;
 
-
 // A block gets a huge page when so much of it is filled; the rest costs memory until the container uses it.
 constexpr uint64_t kHugeFrom = kBlockBytes / 4;
 
@@ -35,8 +34,9 @@ class Cutter {
                 startBlock(block);
             uint64_t size = std::min(extent.size - done, block + kBlockBytes - address);
             filled_ += size;
-            pieces_.push_back({extent.file,
-                               {extent.offset + done, address + shift_, static_cast<uint32_t>(size), kNoBlock}});
+            pieces_.push_back(
+                {extent.file,
+                 {extent.offset + done, address + shift_, static_cast<uint32_t>(size), kNoBlock}});
             done += size;
         }
     }

@@ -21,9 +21,9 @@ struct Piece {
 
 struct Chunk {
     size_t file;
-    uint64_t begin, end;      ///< in the file
-    size_t first, count;      ///< of the pieces
-    const uint32_t *sum;      ///< of all its bytes, or null
+    uint64_t begin, end; ///< in the file
+    size_t first, count; ///< of the pieces
+    const uint32_t *sum; ///< of all its bytes, or null
 };
 
 struct Chunks {

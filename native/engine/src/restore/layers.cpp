@@ -39,9 +39,9 @@ Layers::Layers(const std::string &path) {
         bool loop = std::any_of(layers_.begin(), layers_.end(),
                                 [&](const Layer &layer) { return layer.directory.isSame(parent); });
         if (loop || layers_.size() == kMaxLayers)
-            throw Error("images", parent.path() + ": the chain of parents " +
-                                      (loop ? "leads back to itself" : "is longer than " +
-                                                                           std::to_string(kMaxLayers)));
+            throw Error("images",
+                        parent.path() + ": the chain of parents " +
+                            (loop ? "leads back to itself" : "is longer than " + std::to_string(kMaxLayers)));
         layers_.push_back({std::move(parent), {}});
     }
     for (auto &layer : layers_)

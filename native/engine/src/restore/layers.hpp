@@ -2,9 +2,9 @@
 // Where the memory of a process is in an image and its parents.
 #pragma once
 
-#include "restore/image_directory.hpp"
 #include "image/pagemap.hpp"
 #include "restore/expected_sums.hpp"
+#include "restore/image_directory.hpp"
 #include <map>
 #include <memory>
 #include <optional>

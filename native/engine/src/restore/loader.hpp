@@ -40,8 +40,8 @@ class Loader {
     std::optional<Error> failure_;
 };
 
-/// Asks the kernel to read the pages files ahead, as far as they are not in memory yet. Best effort; blocks while
-/// the disk is busy, so it is for a thread of its own.
+/// Asks the kernel to read the pages files ahead, as far as they are not in memory yet. Best effort; blocks
+/// while the disk is busy, so it is for a thread of its own.
 void readAhead(const Layers &layers, const std::atomic<bool> &stop) noexcept;
 
 } // namespace pclive::restore

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading CRIU's images: protobuf messages behind a magic number. What is read may be damaged or made up: nothing
-// is believed, and every length is held against what is there.
+// Reading CRIU's images: protobuf messages behind a magic number. What is read may be damaged or made up:
+// nothing is believed, and every length is held against what is there.
 #pragma once
 
 #include "control/error.hpp"

@@ -13,8 +13,8 @@ inline constexpr uint64_t kMinBytes = 256u << 10;
 
 struct StagedProcess {
     uint32_t vpid;
-    std::vector<wire::AreaEntry> areas;  ///< the mappings to be staged, sorted
-    std::vector<Extent> extents;  ///< their pages, each inside of one area
+    std::vector<wire::AreaEntry> areas;    ///< the mappings to be staged, sorted
+    std::vector<Extent> extents;           ///< their pages, each inside of one area
     std::vector<image::PagemapEntry> left; ///< what CRIU reads: the rest of the image's pagemap
     uint32_t pagesId;
 };

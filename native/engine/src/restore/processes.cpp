@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "restore/processes.hpp"
 
-#include "restore/messages.hpp"
 #include "protocol.h"
+#include "restore/messages.hpp"
 #include "wire/frames.hpp"
 #include <set>
 

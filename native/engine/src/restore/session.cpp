@@ -42,7 +42,8 @@ class RestoreSession final : public Session {
     void stillWanted() const;
 
     Events &events_;
-    std::mutex mutex_; // of what follows; what the pointers show to lives as long as the session once it is set
+    std::mutex
+        mutex_; // of what follows; what the pointers show to lives as long as the session once it is set
     bool begun_ = false, failed_ = false;
     std::atomic<bool> aborted_ = false;
     std::unique_ptr<restore::Layers> layers_;
@@ -99,7 +100,10 @@ void RestoreSession::open(const Json &arguments) {
     overlay_ = std::make_unique<Overlay>(
         stringField(arguments, "overlaySocket"),
         dest::OverlayEvents{
-            .connected = [this](int pid) { events_.emit("overlay", {{"pid", pid}}); },
+            .connected =
+                [this](int pid) {
+                    events_.emit("overlay", {{"pid", pid}});
+                },
             .mark =
                 [this](const dest::Mark &mark) {
                     Json fields{{"name", mark.name}, {"t", std::to_string(mark.realtimeNs)}};
