@@ -138,7 +138,7 @@ void mutate(std::string &bytes, std::mt19937_64 &random) {
 
 int main(int argc, char **argv) {
     uint64_t seed = argc > 1 ? std::strtoull(argv[1], nullptr, 0) : std::random_device()();
-    int runs = argc > 2 ? std::atoi(argv[2]) : 20000;
+    int runs = argc > 2 ? std::atoi(argv[2]) : 4000;
     std::mt19937_64 random(seed);
     std::printf("        seed %llu, %d runs\n", static_cast<unsigned long long>(seed), runs);
     std::fflush(stdout);
