@@ -20,6 +20,9 @@ std::string usualTracker() {
     return wanted ? wanted : "uffd";
 }
 
+/// Larger than any mapping of the targets; to read the page maps of a sanitizer's would take minutes.
+constexpr uint64_t kMostCompared = 16ull << 30;
+
 using Page = std::array<uint8_t, wire::kPageSize>;
 using Memory = std::map<uint64_t, Page>;
 
@@ -125,7 +128,7 @@ class Checkpoint {
         for (auto [start, end] : boundsOf(pid)) {
             if (!handled.contains(start))
                 continue;
-            if (end - start > kTooLarge) { // of the sanitizer
+            if (end - start > kMostCompared) { // of the sanitizer
                 matched +=
                     static_cast<uint64_t>(std::distance(copy.lower_bound(start), copy.lower_bound(end)));
                 continue;
