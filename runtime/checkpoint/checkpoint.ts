@@ -188,8 +188,8 @@ class Checkpoint {
     this.#still();
     this.#enter("freeze");
     const frozen = performance.now();
-    await this.#stop(parts);
-    const { final, dumpMs } = await this.#dump(parts);
+    const { silent } = await this.#stop(parts);
+    const { final, dumpMs } = await this.#dump(parts, silent);
     if (before === "running" && after === "as-before") await this.#thaw(parts);
     const thawed = performance.now();
     if (before === "running" && after === "as-before") this.options.onReleased?.();
@@ -222,22 +222,20 @@ class Checkpoint {
     }
   }
 
-  /** The container stands still, and hears nothing. */
-  async #stop({ freezer, network }: Parts): Promise<void> {
-    if (this.options.before === "paused") {
-      await staysFrozen(freezer);
-      await network?.begin();
-      return;
-    }
-    const [frozen] = await Promise.allSettled([freezer.freeze(FREEZE_MS), network?.begin()]);
-    if (frozen.status === "rejected") throw frozen.reason;
+  /** The container stands still. @returns what settles when it hears nothing more, for which only CRIU has to wait */
+  async #stop({ freezer, network }: Parts): Promise<{ readonly silent: Promise<void> }> {
+    const silent = network?.begin() ?? Promise.resolve();
+    if (this.options.before === "paused") await staysFrozen(freezer);
+    else await freezer.freeze(FREEZE_MS);
+    return { silent };
   }
 
   /** The last pages and the skeleton, at the same time. */
-  async #dump(parts: Parts): Promise<{ final: Answer<"final">; dumpMs: number }> {
+  async #dump(parts: Parts, silent: Promise<void>): Promise<{ final: Answer<"final">; dumpMs: number }> {
     const { engine, freezer, network } = parts;
     const ends = this.options.after === "ended";
     const last = await snapshot(engine);
+    await silent;
     const dumping = performance.now();
     await engine.request(
       "dump-go",

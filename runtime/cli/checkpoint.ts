@@ -1,7 +1,7 @@
 /** `pclive checkpoint` and `pclive restore`. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { pclive } from "#protos/agent";
+import { pclive } from "#protos/agent";
 import { formatBytes, formatMs } from "../format.js";
 import type { AgentClient } from "./client.js";
 import { CliError, failureOf } from "./exit.js";
@@ -95,7 +95,7 @@ async function checkpoint(
   try {
     for await (const { progress, report, failure } of events) {
       if (failure) throw failureOf(failure);
-      if (json) process.stdout.write(`${JSON.stringify(progress ? { progress } : { report })}\n`);
+      if (json) process.stdout.write(`${jsonOf(progress ? { progress } : { report: report ?? null })}\n`);
       else if (progress) process.stdout.write(`${describe(progress)}\n`);
       if (report) {
         if (!json) process.stdout.write(`${renderCheckpoint(report)}\n`);
@@ -111,6 +111,11 @@ async function checkpoint(
     process.off("SIGINT", onInterrupt);
     process.off("SIGTERM", onInterrupt);
   }
+}
+
+function jsonOf(event: pclive.agent.v1.ICheckpointEvent): string {
+  const { CheckpointEvent } = pclive.agent.v1;
+  return JSON.stringify(CheckpointEvent.toObject(CheckpointEvent.create(event), { longs: Number }));
 }
 
 function describe(progress: pclive.agent.v1.ICheckpointProgress): string {
