@@ -275,6 +275,15 @@ void Overlay::drop(std::span<const pclo_range> ranges) {
     }
 }
 
+void Overlay::advise(std::span<const pclo_advise> advice) {
+    constexpr size_t kAtOnce = PCLO_MAX_PAYLOAD / sizeof(pclo_advise);
+    while (!advice.empty()) {
+        auto part = advice.first(std::min(advice.size(), kAtOnce));
+        command(PCLO_ADVISE, part.data(), part.size_bytes(), PCLO_OK);
+        advice = advice.subspan(part.size());
+    }
+}
+
 void Overlay::go(std::span<const pclo_area> areas, uint32_t flags) {
     if (areas.size_bytes() > PCLO_MAX_PAYLOAD)
         throw Error("too-large", "the container has too many memory areas");

@@ -49,6 +49,7 @@ class Overlay {
     // "aborted", "timeout".
     uint64_t window(Range source);                 ///< the staging's address in CRIU's process
     void drop(std::span<const pclo_range> ranges); ///< addresses in CRIU's process
+    void advise(std::span<const pclo_advise> advice);
 
     /// Hands over what was staged; empty: hold only. `flags`: of enum pclo_go.
     void go(std::span<const pclo_area> areas, uint32_t flags = 0);

@@ -35,22 +35,17 @@ class Cutter {
             uint64_t size = std::min(extent.size - done, block + kBlockBytes - address);
             filled_ += size;
             pieces_.push_back(
-                {extent.file,
-                 {extent.offset + done, address + shift_, static_cast<uint32_t>(size), kNoBlock}});
+                {extent.file, {extent.offset + done, address + shift_, static_cast<uint32_t>(size)}});
             done += size;
         }
     }
     void finishBlock() {
         // The mapping is moved alone: a huge page must not reach into the next one.
         bool inside = block_ >= area_.start && block_ + kBlockBytes <= area_.end;
-        if (filled_ >= kHugeFrom && inside) {
-            for (size_t i = first_; i < pieces_.size(); i++)
-                pieces_[i].piece.block = static_cast<uint32_t>(blocks_.size());
+        if (filled_ >= kHugeFrom && inside)
             blocks_.push_back(block_ + shift_);
-        }
         filled_ = 0;
         block_ = ~uint64_t(0);
-        first_ = pieces_.size();
     }
 
   private:
@@ -62,7 +57,6 @@ class Cutter {
     std::vector<uint64_t> &blocks_;
     pclo_area area_{};
     uint64_t shift_ = 0, block_ = ~uint64_t(0), filled_ = 0;
-    size_t first_ = 0;
 };
 
 void cut(const StagedProcess &process, std::span<const pclo_area> areas, std::vector<Placed> &pieces,

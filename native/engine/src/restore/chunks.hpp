@@ -10,13 +10,11 @@ namespace pclive::restore {
 
 /// Of a pages file without sums; with sums, their own chunks.
 inline constexpr uint64_t kChunkBytes = 4u << 20;
-inline constexpr uint32_t kNoBlock = ~uint32_t(0);
 
 /// Bytes of a pages file and where they belong in CRIU's process; never over the bounds of a block of 2 MiB.
 struct Piece {
     uint64_t offset, remote;
     uint32_t size;
-    uint32_t block; ///< which of `blocks` it lies in, or kNoBlock
 };
 
 struct Chunk {

@@ -10,7 +10,7 @@ namespace pclive::restore {
 namespace {
 
 /// Small enough that what was read is still in the processor's cache when it is written.
-constexpr size_t kBufferBytes = 256u << 10;
+constexpr size_t kBufferBytes = 128u << 10;
 constexpr uint64_t kAheadBytes = 16u << 20;
 
 } // namespace
@@ -24,7 +24,6 @@ class Loader::Worker {
         const auto &file = loader_.layers_.files()[chunk.file];
         piece_ = loader_.chunks_.pieces.data() + chunk.first;
         end_ = piece_ + chunk.count;
-        prepareBlocks();
         uint32_t sum = 0;
         for (uint64_t at = chunk.begin; at < chunk.end && !loader_.stop_;) {
             if (!chunk.sum && piece_ == end_)
@@ -69,30 +68,14 @@ class Loader::Worker {
         loader_.bytes_ += placed;
     }
 
-    /// Makes huge pages of the blocks that this chunk begins to fill; see StagingStore::prepareBlocks.
-    void prepareBlocks() {
-        static const uint8_t zero = 0;
-        blocks_.clear();
-        for (const Piece *piece = piece_; piece != end_; piece++) {
-            if (piece->block == kNoBlock || loader_.prepared_[piece->block].exchange(true))
-                continue;
-            blocks_.push_back(loader_.chunks_.blocks[piece->block]);
-            remote_.add(&zero, blocks_.back(), 1);
-        }
-        remote_.flush();
-        remote_.collapse(blocks_);
-    }
-
     Loader &loader_;
     dest::Remote remote_;
     std::vector<uint8_t> buffer_;
-    std::vector<uint64_t> blocks_;
     const Piece *piece_ = nullptr, *end_ = nullptr; // what is left of the chunk
 };
 
 Loader::Loader(const Layers &layers, const Chunks &chunks, int pid, unsigned threads)
-    : layers_(layers), chunks_(chunks), pid_(pid), threads_(std::max(threads, 1u)),
-      prepared_(std::make_unique<std::atomic<bool>[]>(chunks.blocks.size())) {}
+    : layers_(layers), chunks_(chunks), pid_(pid), threads_(std::max(threads, 1u)) {}
 
 void Loader::run() {
     std::vector<std::thread> helpers;

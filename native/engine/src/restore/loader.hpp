@@ -5,7 +5,6 @@
 #include "dest/remote.hpp"
 #include "restore/chunks.hpp"
 #include <atomic>
-#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -32,7 +31,6 @@ class Loader {
     const Chunks &chunks_;
     int pid_;
     unsigned threads_;
-    std::unique_ptr<std::atomic<bool>[]> prepared_; // by block
     std::atomic<size_t> next_ = 0;
     std::atomic<uint64_t> bytes_ = 0;
     std::atomic<bool> stop_ = false;
