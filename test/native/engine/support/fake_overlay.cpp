@@ -73,6 +73,12 @@ void serve(int fd, int in, int out) {
             for (size_t i = 0; i < header.length / sizeof *ranges; i++)
                 must(madvise(reinterpret_cast<void *>(ranges[i].start), ranges[i].len, MADV_DONTNEED) == 0);
             must(pclo_send(fd, PCLO_OK, 0, nullptr, 0) == 0);
+        } else if (header.type == PCLO_ADVISE) {
+            auto *advice = reinterpret_cast<pclo_advise *>(payload);
+            for (size_t i = 0; i < header.length / sizeof *advice; i++)
+                must(advice[i].how == PCLO_ADVISE_HUGE &&
+                     madvise(reinterpret_cast<void *>(advice[i].start), advice[i].len, MADV_HUGEPAGE) == 0);
+            must(pclo_send(fd, PCLO_OK, 0, nullptr, 0) == 0);
         } else if (header.type == PCLO_GO) {
             uint32_t length = header.length;
             must(write(out, &length, sizeof length) == sizeof length);
