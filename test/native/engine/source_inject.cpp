@@ -3,6 +3,7 @@
 #include "control/error.hpp"
 #include "proc/inject.hpp"
 #include "source_lab.hpp"
+#include "track/tracker.hpp"
 
 #include <atomic>
 #include <cerrno>
@@ -12,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -40,6 +42,31 @@ int blockInRead() {
     char byte = 0;
     ssize_t got = read(0, &byte, 1);
     return report(got == 1 && byte == 'x', "read was disturbed");
+}
+
+/// A mapping that grows after it was looked at, both ways; afterwards its owner moves it as a whole.
+int grow() {
+    constexpr size_t kPart = 1 << 20;
+    auto *room = static_cast<char *>(mmap(nullptr, 8 * kPart, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    munmap(room, 8 * kPart);
+    constexpr int kThere = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    char *middle = room + 3 * kPart;
+    mmap(middle, kPart, PROT_READ | PROT_WRITE, kThere, -1, 0);
+    ready();
+    std::printf("%llx\n", reinterpret_cast<unsigned long long>(middle));
+    std::fflush(stdout);
+    char byte;
+    if (read(0, &byte, 1) != 1 ||
+        mmap(middle - kPart, kPart, PROT_READ | PROT_WRITE, kThere, -1, 0) == MAP_FAILED ||
+        mremap(middle, kPart, 2 * kPart, 0) == MAP_FAILED)
+        return report(false, "the mapping did not grow");
+    std::memset(middle - kPart, 'x', 3 * kPart);
+    ready();
+    if (read(0, &byte, 1) != 1)
+        return 1;
+    auto *moved = static_cast<char *>(mremap(middle - kPart, 3 * kPart, 16 * kPart, MREMAP_MAYMOVE));
+    return report(moved != MAP_FAILED && moved[0] == 'x' && moved[3 * kPart - 1] == 'x',
+                  "the mapping is in pieces");
 }
 
 int blockInEpoll() {
@@ -169,16 +196,13 @@ int vforkParent() {
 }
 
 int target(const std::string &mode) {
-    const std::pair<const char *, int (*)()> modes[] = {{"read", blockInRead},
-                                                        {"epoll", blockInEpoll},
-                                                        {"sleep", blockInSleep},
-                                                        {"futex", blockInFutex},
-                                                        {"poll", blockInPoll},
-                                                        {"spin", spin},
-                                                        {"seccomp", killedByUserfaultfd},
-                                                        {"zombie", zombieLeader},
-                                                        {"nofds", noDescriptors},
-                                                        {"vfork", vforkParent}};
+    const std::pair<const char *, int (*)()> modes[] = {
+        {"read", blockInRead},    {"grow", grow},
+        {"epoll", blockInEpoll},  {"sleep", blockInSleep},
+        {"futex", blockInFutex},  {"poll", blockInPoll},
+        {"spin", spin},           {"seccomp", killedByUserfaultfd},
+        {"zombie", zombieLeader}, {"nofds", noDescriptors},
+        {"vfork", vforkParent}};
     for (auto [name, run] : modes)
         if (mode == name)
             return run();
@@ -306,6 +330,20 @@ void noRoom() {
     check(target.line() == "good" && target.finish() == 0, "it goes on");
 }
 
+void grownMeanwhile() {
+    Target target("grow");
+    uint64_t start = std::stoull(target.line(), nullptr, 16);
+    const Ranges seen{{start, start + (1 << 20)}};
+    target.say("x");
+    target.line();
+    auto tracker = makeUffdTracker(target.pid());
+    tracker->prepare(seen);
+    target.say("x");
+    auto line = target.line();
+    check(line == "good", line);
+    check(target.finish() == 0, "it ends well");
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -318,6 +356,7 @@ int main(int argc, char **argv) {
     test("inject under signals, registers intact", only, signalsAndRegisters);
     test("inject into a stopped process", only, groupStopped);
     test("engine killed during injection", only, engineKilled);
+    test("a mapping that grew since it was looked at stays whole", only, grownMeanwhile);
     test("a traced process is refused", only, traced);
     test("an unstoppable process is given up in time", only, unstoppable);
     test("a process that has ended", only, gone);

@@ -13,6 +13,8 @@
 // * growth: a part that merges with a registered mapping is registered; otherwise it is a mapping of its own.
 // When the descriptor is closed, by us or by our death, the kernel takes all protection away.
 #include "proc/inject.hpp"
+#include "proc/maps.hpp"
+#include "proc/procfs.hpp"
 #include "track/pagemap.hpp"
 #include "track/tracker.hpp"
 
@@ -39,6 +41,28 @@ constexpr PageQuery kPresentAndWritten{.inverted = page::kZero,
                                        .mask = page::kZero,
                                        .anyOf = page::kPresent | page::kSwapped,
                                        .reported = page::kWritten};
+
+/// The kernel shows a page of its own, [vsyscall], among the mappings.
+bool isUser(const Mapping &mapping) {
+    return mapping.start >> 63 == 0;
+}
+
+/// The mapping that `area` is in, as it is now, with the holes on both sides. Registered by bounds that it
+/// has outgrown since they were read, a mapping would be cut in two, and what its process then does to it as
+/// a whole can fail: mremap even half-way. In holes there is nothing to register, but for what grows into
+/// them.
+Range withHoles(const Range &area, const std::vector<Mapping> &maps) {
+    Range wide = area;
+    for (const auto &mapping : maps) {
+        if (mapping.end <= area.start)
+            wide.start = mapping.end;
+        else if (mapping.start >= area.end)
+            return {wide.start, isUser(mapping) ? mapping.start : wide.end};
+        else
+            wide.end = std::max(area.end, mapping.end);
+    }
+    return wide;
+}
 
 class UffdTracker final : public Tracker {
   public:
@@ -102,6 +126,7 @@ class UffdTracker final : public Tracker {
     /// gone. An area that cannot be registered for another reason (it has just changed, or the process uses
     /// userfaultfd itself) stays untracked: it is found fresh, and sent whole, every time.
     bool registerAreas(const Ranges &areas, const Ranges &fresh) {
+        const auto maps = parseMaps(readProc(pid_, "maps"));
         auto next = fresh.begin();
         for (const auto &area : areas) {
             while (next != fresh.end() && next->end <= area.start)
@@ -110,14 +135,20 @@ class UffdTracker final : public Tracker {
                 break;
             if (next->start >= area.end)
                 continue;
-            uffdio_register request{};
-            request.range = {area.start, area.end - area.start};
-            request.mode = UFFDIO_REGISTER_MODE_WP;
-            if (::ioctl(fd_.get(), UFFDIO_REGISTER, &request) != 0 && (errno == ESRCH || errno == ENOMEM) &&
-                !alive(area))
+            // The holes may have been filled by what cannot be registered.
+            if (!registerRange(withHoles(area, maps)) && !registerRange(area) &&
+                (errno == ESRCH || errno == ENOMEM) && !alive(area))
                 return false;
         }
         return true;
+    }
+
+    /// False with errno.
+    [[nodiscard]] bool registerRange(const Range &range) const {
+        uffdio_register request{};
+        request.range = {range.start, range.end - range.start};
+        request.mode = UFFDIO_REGISTER_MODE_WP;
+        return ::ioctl(fd_.get(), UFFDIO_REGISTER, &request) == 0;
     }
 
     /// Removing protection where there is none tells a dead address space (ESRCH) from a lack of memory.
