@@ -1,6 +1,6 @@
 /** The long-lived part of the shim: serves containerd until the last container is gone. */
 import { getgid, getuid } from "node:process";
-import { getPeerCred, reap, setSubreaper } from "#addon";
+import { getPeerCred, giveBackMemory, reap, setSubreaper } from "#addon";
 import { Server, type TtrpcError, useTransport } from "#ttrpc";
 import type { Flags } from "./cli/flags.js";
 import { commandRunner } from "./container/command.js";
@@ -14,6 +14,7 @@ import { Publisher } from "./events/publisher.js";
 import { type Log, openLog } from "./log.js";
 import { libDir, runcEnvironment } from "./paths.js";
 import { checkpointMethods, migrationMethods } from "./service/lazy.js";
+import { Quiet } from "./service/quiet.js";
 import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
 import { taskMethods } from "./service/task.js";
@@ -33,12 +34,18 @@ export async function serve(flags: Flags, socketPath: string, entrance: Entrance
   });
   const reaper = new Reaper(reap);
   const publisher = new Publisher(deliverer(flags), log);
+  const quiet = new Quiet(giveBackMemory);
   const lib = libDir();
   const env: ShimEnv = {
     namespace: flags.namespace,
     log,
     reaper,
-    events: publisher,
+    events: {
+      publish(event) {
+        quiet.disturb();
+        publisher.publish(event);
+      },
+    },
     runcEnv: runcEnvironment(lib),
     runCommand: commandRunner(reaper),
   };

@@ -63,6 +63,7 @@ export interface Binding {
     readOnly: boolean,
     recursive: boolean,
   ): void;
+  giveBackMemory(): void;
   watchReadable(fd: number, callback: () => void): () => void;
   startPump(
     input: number,

@@ -1,6 +1,7 @@
 /** The system calls that Node lacks. Errors of the system are like Node's own: `code`, `errno`, `syscall`. */
 export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } from "./descriptors.js";
 export { sha256 } from "./digest.js";
+export { giveBackMemory } from "./heap.js";
 export {
   type MountSpec,
   mount,

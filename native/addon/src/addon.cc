@@ -20,6 +20,7 @@ Napi::Error systemError(Napi::Env env, int code, const char *syscall, const std:
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     initDescriptors(env, exports);
     initDigest(env, exports);
+    initHeap(env, exports);
     initMapped(env, exports);
     initMounts(env, exports);
     initPayload(env, exports);

@@ -46,6 +46,7 @@ inline std::string stringArg(const Napi::CallbackInfo &info, size_t index) {
 
 void initDigest(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
+void initHeap(Napi::Env env, Napi::Object exports);
 void initMapped(Napi::Env env, Napi::Object exports);
 void initMounts(Napi::Env env, Napi::Object exports);
 void initPoller(Napi::Env env, Napi::Object exports);
