@@ -162,8 +162,8 @@ std::vector<pclo_area> RestoreSession::reserve() {
     return areas;
 }
 
-/// All that is going to be filled is known: huge pages then come with the first write. That is twice as fast
-/// as making them of small ones, block by block, and the threads do not wait for each other.
+/// All that is going to be filled is known: huge pages then come with the first write instead of being made
+/// of small ones, block by block; and the threads do not wait for each other.
 std::vector<pclo_advise> hugeAdvice(const std::vector<uint64_t> &blocks) {
     std::vector<pclo_advise> advice;
     for (uint64_t block : blocks) {
