@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BUILD    := build
+JOBS     ?= $(shell nproc)
 DIST     := $(BUILD)/dist
 PREFIX   ?= /usr/local
 STRATEGY ?= pipelined
@@ -43,7 +44,7 @@ $(BUILD)/js/.done: $(TS_SOURCES) tsconfig.json $(BUILD)/protos/.done node_module
 
 .PHONY: engine addon criu
 engine: $(BUILD)/.deps ## Build the migration engine (C++)
-	$(MAKE) -C native/engine OUT=$(abspath $(BUILD)/native/engine)
+	$(MAKE) -j $(JOBS) -C native/engine OUT=$(abspath $(BUILD)/native/engine) engine
 
 addon: $(BUILD)/.deps node_modules/.package-lock.json ## Build the Node addon
 	install/addon.sh $(BUILD)/native/addon

@@ -5,10 +5,10 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeDurably } from "../durable.js";
 import { hostName } from "./config.js";
 import { AgentError } from "./errors.js";
 import { identifier, migrationId, strategyName } from "./manifest.js";
-import { writeDurably } from "./util/files.js";
 
 const entry = z.object({
   version: z.literal(1),

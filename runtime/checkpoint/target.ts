@@ -5,8 +5,9 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { chmod, chown, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, realpath, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { syncFolder } from "../durable.js";
 import { MigrationError } from "../migration/error.js";
 import { mountsBelow } from "../migration/scratch.js";
 
@@ -52,7 +53,7 @@ export class ImageTarget {
   /** @throws MigrationError `target`; what was published before is taken back then */
   async publish(): Promise<void> {
     try {
-      await sync(this.temporary);
+      await syncFolder(this.temporary);
       if (this.way.kind === "rename") await this.#rename(this.way.replaced);
       else await this.#moveIn();
       this.#state = "published";
@@ -79,7 +80,7 @@ export class ImageTarget {
     }
     await rename(this.temporary, this.path);
     this.#state = "published";
-    await sync(dirname(this.path));
+    await syncFolder(dirname(this.path));
   }
 
   async #moveIn(): Promise<void> {
@@ -90,7 +91,7 @@ export class ImageTarget {
       await rename(join(this.temporary, name), join(this.path, name));
       this.#moved.push(name);
     }
-    await sync(this.path);
+    await syncFolder(this.path);
     await rmdir(this.temporary);
   }
 
@@ -165,15 +166,6 @@ function beside(path: string): string {
 
 function nameOf(base: string): string {
   return `.${base}.pclive-${randomBytes(6).toString("hex")}`;
-}
-
-async function sync(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Removes folders from the target's parent up to `outermost`, as long as nobody has put anything in. */

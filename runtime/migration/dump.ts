@@ -4,25 +4,23 @@
  */
 import { join } from "node:path";
 import { failureIn } from "../criu/log.js";
+import type { CheckpointOptions } from "../runc/index.js";
 import { quiet, within } from "./deadline.js";
 import { MigrationError } from "./error.js";
 import { groupMembers, killAll } from "./process.js";
 import type { Scratch } from "./scratch.js";
 import type { SourceContainer } from "./types.js";
 
-/** What the dump is for, in runC's words. */
-export interface DumpOptions {
+/** What the dump is for, in runC's words. `workPath`, for CRIU's log and the like: by default in the scratch folder. */
+export interface DumpOptions
+  extends Pick<
+    CheckpointOptions,
+    "workPath" | "tcpEstablished" | "externalUnixSockets" | "shellJob" | "fileLocks" | "emptyNamespaces"
+  > {
   /** Folder of `criu/criu`. */
   readonly libDir: string;
   /** False: CRIU ends the tasks when it is done. */
   readonly leaveRunning: boolean;
-  /** CRIU's log and the like; default: in the scratch folder. */
-  readonly workPath?: string;
-  readonly tcpEstablished?: boolean;
-  readonly externalUnixSockets?: boolean;
-  readonly shellJob?: boolean;
-  readonly fileLocks?: boolean;
-  readonly emptyNamespaces?: readonly string[];
 }
 
 /** A CRIU that was told to give up cures the tasks from its parasite first: killing it would not. */

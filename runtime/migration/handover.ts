@@ -10,9 +10,10 @@
  * A record is written before the act that it announces: `committed` before the answer that lets the
  * destination go on, `running` before the tasks are released, `refused` before they are forgotten.
  */
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeDurably } from "../durable.js";
 import { MigrationError } from "./error.js";
 import { isAlive, type ProcessIdentity } from "./process.js";
 
@@ -194,14 +195,9 @@ export class HandoverStore {
     if (!checked.success)
       throw failed(this.dir, `would get a wrong record: ${z.prettifyError(checked.error)}`);
     const path = this.path(checked.data.migration);
-    const temporary = `${path}.${process.pid}.tmp`;
     try {
-      await mkdir(this.dir, { recursive: true, mode: 0o700 });
-      await writeDurably(temporary, `${JSON.stringify(checked.data, null, 2)}\n`);
-      await rename(temporary, path);
-      await syncFolder(this.dir);
+      await writeDurably(path, `${JSON.stringify(checked.data, null, 2)}\n`);
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
       throw failed(path, "cannot be written", error);
     }
     return checked.data;
@@ -234,23 +230,4 @@ function failed(path: string, what: string, cause?: unknown): MigrationError {
     remedy: "the record says which host may run the container: look at the peer's before you remove this one",
     ...(cause === undefined ? {} : { cause }),
   });
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -33,13 +33,19 @@ function run(container: Container, request: CheckpointRequest, workPath: string)
   });
 }
 
-/** CRIU's log says why, and would vanish with the work folder. */
 async function explained(container: Container, workPath: string, error: unknown): Promise<ShimError> {
-  const kept = join(container.bundle, "criu-dump.log");
-  const found = await copyFile(join(workPath, "dump.log"), kept).then(
-    () => true,
-    () => false,
-  );
-  const where = found ? ` path= ${kept}` : "";
+  const where = await keepDumpLog(container.bundle, workPath);
   return new ShimError("UNKNOWN", `${messageOf(error)}${where}`, "see CRIU's log", error);
+}
+
+/**
+ * CRIU's log says why, and would vanish with its folder: it is kept where users of the stock shim look for it.
+ * @returns what an error's text says of that; nothing when there is no log
+ */
+export function keepDumpLog(bundle: string, folder: string): Promise<string> {
+  const kept = join(bundle, "criu-dump.log");
+  return copyFile(join(folder, "dump.log"), kept).then(
+    () => ` path= ${kept}`,
+    () => "",
+  );
 }

@@ -3,7 +3,6 @@
  * it cannot, with a line in the log that says why.
  */
 import { existsSync } from "node:fs";
-import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CheckpointReport,
@@ -16,7 +15,7 @@ import { forgetUnfinished, noteUnfinished } from "../bundle/unfinished.js";
 import { ShimError, wrongState } from "../errors.js";
 import { sourceContainer } from "../migration/containers.js";
 import { libDir } from "../paths.js";
-import { plainCheckpoint } from "./checkpoint-plain.js";
+import { keepDumpLog, plainCheckpoint } from "./checkpoint-plain.js";
 import type { Container } from "./container.js";
 
 export interface CheckpointRequest {
@@ -55,7 +54,7 @@ export async function checkpoint(container: Container, request: CheckpointReques
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     const { message, remedy, logs } = error;
-    const kept = await keepAsStock(container.bundle, logs);
+    const kept = logs === undefined ? "" : await keepDumpLog(container.bundle, logs);
     const hint = [remedy, ...(logs === undefined ? [] : [`logs: ${logs}`])]
       .filter((text) => text !== "")
       .join("; ");
@@ -162,14 +161,4 @@ function whyNotLive(container: Container, request: CheckpointRequest): string | 
   if (request.parentPath !== "") return "a parent's images were given";
   const execs = container.runningExecs();
   return execs.length > 0 ? `processes added by exec run: ${execs.join(", ")}` : undefined;
-}
-
-/** Where users of the stock shim look for CRIU's log. */
-async function keepAsStock(bundle: string, logs: string | undefined): Promise<string> {
-  if (logs === undefined) return "";
-  const kept = join(bundle, "criu-dump.log");
-  return copyFile(join(logs, "dump.log"), kept).then(
-    () => ` path= ${kept}`,
-    () => "",
-  );
 }

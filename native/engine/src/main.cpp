@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // pclive-engine source|destination: moves memory for one migration, told by the shim over descriptor 3.
-// pclive-engine checkpoint: writes a container's memory into an image, told likewise.
-// pclive-engine hold NETNS: keeps what is sent to the container in the meantime (hold/hold.hpp).
+// pclive-engine checkpoint|restore: writes a container's memory into an image, or brings an image's memory
+// into a restore, told likewise. pclive-engine hold NETNS: keeps what is sent to the container in the
+// meantime (hold/hold.hpp).
 #include "control/loop.hpp"
 #include "hold/hold.hpp"
 

@@ -5,17 +5,10 @@ import { isAbsolute, join } from "node:path";
 import { containerd, type pclive } from "#protos/agent";
 import type { Namespace } from "../containerd/client.js";
 import { snapshotMounts } from "../containerd/snapshots.js";
-import {
-  type Container,
-  createTask,
-  getContainer,
-  getTask,
-  removeTask,
-  startTask,
-} from "../containerd/tasks.js";
+import { type Container, createTask, getTask, removeTask, startTask } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
-import { RUNTIME } from "../source/describe.js";
+import { findOurs } from "../ours.js";
 import { streamsFor } from "./streams.js";
 
 /** Gigabytes from a slow disk. */
@@ -70,18 +63,10 @@ async function mustBeImage(from: string): Promise<void> {
 
 /** @throws AgentError CONTAINER_NOT_FOUND, REFUSED */
 async function findStopped(ns: Namespace, id: string): Promise<Container> {
-  const container = await getContainer(ns, id);
-  if (container === undefined) {
-    throw new AgentError("CONTAINER_NOT_FOUND", `there is no container ${id} in namespace ${ns.name}`, {
-      remedy: "create it first, of the same image and with the same options: ctr containers create",
-    });
-  }
-  const runtime = container.runtime?.name ?? "";
-  if (!RUNTIME.test(runtime)) {
-    throw new AgentError("REFUSED", `${id} was made with runtime ${runtime}`, {
-      remedy: "create it with the runtime io.containerd.pclive.v2",
-    });
-  }
+  const container = await findOurs(ns, id, {
+    missing: "create it first, of the same image and with the same options: ctr containers create",
+    foreign: "",
+  });
   if (container.snapshotKey === "") {
     throw new AgentError("REFUSED", "the container's root file system is not a snapshot of containerd", {
       remedy: "create it from an image, without --rootfs",

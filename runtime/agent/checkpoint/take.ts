@@ -1,12 +1,12 @@
 /** `pclive checkpoint`: asks the container's shim, and tells how it goes. The container is never paused for it. */
 import { isAbsolute } from "node:path";
 import type { pclive } from "#protos/agent";
-import { getContainer, getTask } from "../containerd/tasks.js";
+import { getTask } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { pause } from "../grpc/method.js";
+import { findOurs } from "../ours.js";
 import { fromShim, ShimClient } from "../shim-client.js";
-import { RUNTIME } from "../source/describe.js";
 
 type Request = pclive.agent.v1.CheckpointRequest;
 type Event = pclive.agent.v1.ICheckpointEvent;
@@ -94,22 +94,10 @@ async function watch(
 /** @throws AgentError CONTAINER_NOT_FOUND, REFUSED */
 async function mustBeOurs(context: Context, namespace: string, id: string): Promise<void> {
   const ns = context.containerd.namespace(namespace);
-  const container = await getContainer(ns, id);
-  if (container === undefined) {
-    throw new AgentError("CONTAINER_NOT_FOUND", `there is no container ${id} in namespace ${namespace}`, {
-      remedy: `list them with \`ctr -n ${namespace} containers ls\`, or name another namespace with --namespace`,
-    });
-  }
-  const runtime = container.runtime?.name ?? "";
-  if (!RUNTIME.test(runtime)) {
-    throw new AgentError(
-      "REFUSED",
-      `${id} was made with runtime ${runtime}, whose checkpoints stop the container`,
-      {
-        remedy: "create it with the runtime io.containerd.pclive.v2, or use that runtime's own means",
-      },
-    );
-  }
+  await findOurs(ns, id, {
+    foreign: ", whose checkpoints stop the container",
+    instead: ", or use that runtime's own means",
+  });
   const status = (await getTask(ns, id))?.status;
   if (status === "running" || status === "paused") return;
   throw new AgentError("REFUSED", `${id} is not running (${status ?? "no task"})`, {

@@ -3,18 +3,17 @@ import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Namespace } from "../containerd/client.js";
 import { snapshotInfo, snapshotMounts, upperDir } from "../containerd/snapshots.js";
-import { type Container, getContainer, getTask, type Task, taskPids } from "../containerd/tasks.js";
+import { type Container, getTask, type Task, taskPids } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { describeImage } from "../image/source.js";
 import { encodeAny, type Manifest, type Network } from "../manifest.js";
 import { describeNetwork } from "../network/describe.js";
+import { findOurs } from "../ours.js";
 import { type Layer, scan } from "../rootfs/scan.js";
 import { bundlePath } from "../shim-client.js";
 import { bindMounts, memoryLimit, namespaceOf, parseSpec, type Spec } from "../spec.js";
 import { arch, cpuFeatures, criuVersion, kernel } from "../system.js";
-
-export const RUNTIME = /^io\.containerd\.pclive\.v\d+$/;
 
 /** A container that runs here, in containerd's words. */
 export interface Subject {
@@ -32,18 +31,7 @@ export interface Subject {
  */
 export async function findSubject(context: Context, namespace: string, id: string): Promise<Subject> {
   const ns = context.containerd.namespace(namespace);
-  const container = await getContainer(ns, id);
-  if (container === undefined) {
-    throw new AgentError("CONTAINER_NOT_FOUND", `there is no container ${id} in namespace ${namespace}`, {
-      remedy: `list them with \`ctr -n ${namespace} containers ls\`, or name another namespace with --namespace`,
-    });
-  }
-  const runtime = container.runtime?.name ?? "";
-  if (!RUNTIME.test(runtime)) {
-    throw new AgentError("REFUSED", `${id} was made with runtime ${runtime}, which cannot migrate`, {
-      remedy: "create it with the runtime io.containerd.pclive.v2",
-    });
-  }
+  const container = await findOurs(ns, id, { foreign: ", which cannot migrate" });
   const task = await getTask(ns, id);
   if (task === undefined || task.pid === 0 || task.status !== "running") {
     throw new AgentError("REFUSED", `${id} is not running (${task?.status ?? "no task"})`, {

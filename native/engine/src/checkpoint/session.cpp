@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The role `checkpoint`: the shim's commands, and in which order they may come.
 #include "checkpoint/memory_copy.hpp"
-#include "control/arguments.hpp"
+#include "control/commands.hpp"
 #include "image/writer.hpp"
 #include "source/container.hpp"
 #include "source/dump_socket.hpp"
 #include "source/progress.hpp"
 #include "source/timing.hpp"
-#include <unordered_map>
 
 namespace pclive {
 namespace {
@@ -25,22 +24,12 @@ class CheckpointSession final : public Session {
     explicit CheckpointSession(Events &events) : events_(events) {}
 
     Json handle(const std::string &command, const Json &arguments) override {
-        using Handler = Json (CheckpointSession::*)(const Json &);
-        static const std::unordered_map<std::string, Handler> kHandlers{
+        static const Commands<CheckpointSession> kCommands{
             {"begin", &CheckpointSession::begin},      {"round", &CheckpointSession::round},
             {"dirty", &CheckpointSession::dirty},      {"final", &CheckpointSession::final},
             {"dump-go", &CheckpointSession::dumpGo},   {"write", &CheckpointSession::write},
             {"dump-end", &CheckpointSession::dumpEnd}, {"detach", &CheckpointSession::detach}};
-        auto handler = kHandlers.find(command);
-        if (handler == kHandlers.end())
-            throw unknownCommand(command);
-        checkNotAborted();
-        try {
-            return (this->*handler->second)(arguments);
-        } catch (const Error &) {
-            checkNotAborted(); // whatever the abort broke first, it was the abort
-            throw;
-        }
+        return carryOut(*this, kCommands, command, arguments, [this] { checkNotAborted(); });
     }
 
     void abort() noexcept override {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "restore/loader.hpp"
 
+#include "control/parallel.hpp"
 #include "wire/crc32c.hpp"
 #include <algorithm>
 #include <fcntl.h>
-#include <thread>
 
 namespace pclive::restore {
 namespace {
@@ -78,36 +78,14 @@ Loader::Loader(const Layers &layers, const Chunks &chunks, int pid, unsigned thr
     : layers_(layers), chunks_(chunks), pid_(pid), threads_(std::max(threads, 1u)) {}
 
 void Loader::run() {
-    std::vector<std::thread> helpers;
-    for (unsigned i = 1; i < threads_; i++)
-        helpers.emplace_back([this] { work(); });
-    work();
-    for (auto &helper : helpers)
-        helper.join();
-    std::lock_guard lock(mutex_);
-    if (failure_)
-        throw *failure_;
+    parallel(
+        chunks_.list.size(), threads_, [this] { return Worker(*this); },
+        [this](size_t i, Worker &worker) {
+            if (!stop_)
+                worker.load(chunks_.list[i]);
+        });
     if (stop_)
         throw Error("aborted", "aborted");
-}
-
-void Loader::work() noexcept {
-    try {
-        Worker worker(*this);
-        for (size_t i; !stop_ && (i = next_++) < chunks_.list.size();)
-            worker.load(chunks_.list[i]);
-    } catch (const Error &error) {
-        fail(error);
-    } catch (const std::exception &error) {
-        fail(Error("internal", error.what()));
-    }
-}
-
-void Loader::fail(const Error &error) noexcept {
-    std::lock_guard lock(mutex_);
-    if (!failure_ && !stop_)
-        failure_ = error;
-    stop_ = true;
 }
 
 void readAhead(const Layers &layers, const std::atomic<bool> &stop) noexcept {

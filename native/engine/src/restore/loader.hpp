@@ -5,8 +5,6 @@
 #include "dest/remote.hpp"
 #include "restore/chunks.hpp"
 #include <atomic>
-#include <mutex>
-#include <optional>
 
 namespace pclive::restore {
 
@@ -24,18 +22,13 @@ class Loader {
 
   private:
     class Worker;
-    void work() noexcept;
-    void fail(const Error &error) noexcept;
 
     const Layers &layers_;
     const Chunks &chunks_;
     int pid_;
     unsigned threads_;
-    std::atomic<size_t> next_ = 0;
     std::atomic<uint64_t> bytes_ = 0;
     std::atomic<bool> stop_ = false;
-    std::mutex mutex_;
-    std::optional<Error> failure_;
 };
 
 /// Asks the kernel to read the pages files ahead, as far as they are not in memory yet. Best effort; blocks

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's role: the shim's commands, and in which order they may come.
-#include "control/arguments.hpp"
+#include "control/commands.hpp"
 #include "source/container.hpp"
 #include "source/dump_socket.hpp"
 #include "source/files.hpp"
 #include "source/timing.hpp"
 #include "source/wire_sink.hpp"
 #include "wire/send.hpp"
-#include <unordered_map>
 
 namespace pclive {
 namespace {
@@ -26,23 +25,13 @@ class SourceSession final : public Session {
     explicit SourceSession(Events &events) : events_(events) {}
 
     Json handle(const std::string &command, const Json &arguments) override {
-        using Handler = Json (SourceSession::*)(const Json &);
-        static const std::unordered_map<std::string, Handler> kHandlers{
+        static const Commands<SourceSession> kCommands{
             {"connect", &SourceSession::connect}, {"begin", &SourceSession::begin},
             {"round", &SourceSession::round},     {"dirty", &SourceSession::dirty},
             {"final", &SourceSession::final},     {"dump-go", &SourceSession::dumpGo},
             {"files", &SourceSession::files},     {"put", &SourceSession::put},
             {"detach", &SourceSession::detach}};
-        auto handler = kHandlers.find(command);
-        if (handler == kHandlers.end())
-            throw unknownCommand(command);
-        checkNotAborted();
-        try {
-            return (this->*handler->second)(arguments);
-        } catch (const Error &) {
-            checkNotAborted(); // whatever the abort broke first, it was the abort
-            throw;
-        }
+        return carryOut(*this, kCommands, command, arguments, [this] { checkNotAborted(); });
     }
 
     /// The connection and the overlay socket go first, which ends whatever is under way; then the tracking.

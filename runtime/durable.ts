@@ -20,10 +20,15 @@ export async function writeDurably(path: string, text: string): Promise<void> {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
-  const parent = await open(folder, "r");
+  await syncFolder(folder);
+}
+
+/** What was made, renamed or removed in a folder is on disk after this resolves. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
   try {
-    await parent.sync();
+    await folder.sync();
   } finally {
-    await parent.close();
+    await folder.close();
   }
 }
