@@ -49,6 +49,14 @@ export function addCheckpoint(program: Command, withAgent: WithAgent): void {
     });
 }
 
+interface RestoreFlags {
+  namespace: string;
+  from: string;
+  name?: string;
+  netns?: string;
+  json?: boolean;
+}
+
 export function addRestore(program: Command, withAgent: WithAgent): void {
   program
     .command("restore")
@@ -56,19 +64,20 @@ export function addRestore(program: Command, withAgent: WithAgent): void {
     .argument("<container>", "the id of an existing container, made as the one in the image was")
     .requiredOption("--from <folder>", "the image: of pclive checkpoint, or any other of CRIU")
     .option("-n, --namespace <name>", "containerd namespace", "default")
+    .option(
+      "--name <name>",
+      "restore into a new container of this name, made like the other, which may run on",
+    )
+    .option("--netns <path>", "the new container's network namespace; default: that of the other one")
     .option("--json", "as JSON")
-    .action(
-      async (
-        container: string,
-        flags: { from: string; namespace: string; json?: boolean },
-        command: Command,
-      ) => {
-        const request = { container, namespace: flags.namespace, from: resolve(flags.from) };
-        const report = await withAgent(command, (client) => client.restore(request, RESTORE_MS));
-        const text = `${report.container} runs (pid ${report.pid}), restored in ${formatMs(report.restoreMs)}`;
-        process.stdout.write(`${flags.json === true ? JSON.stringify(report) : text}\n`);
-      },
-    );
+    .action(async (container: string, flags: RestoreFlags, command: Command) => {
+      const { namespace, name = "", netns } = flags;
+      const from = resolve(flags.from);
+      const request = { container, namespace, from, name, netns: netns === undefined ? "" : resolve(netns) };
+      const report = await withAgent(command, (client) => client.restore(request, RESTORE_MS));
+      const text = `${report.container} runs (pid ${report.pid}), restored in ${formatMs(report.restoreMs)}`;
+      process.stdout.write(`${flags.json === true ? JSON.stringify(report) : text}\n`);
+    });
 }
 
 function requestOf(container: string, flags: CheckpointFlags): pclive.agent.v1.ICheckpointRequest {

@@ -140,8 +140,13 @@ export async function removeTask(ns: Namespace, id: string): Promise<void> {
   const task = await getTask(ns, id);
   if (task === undefined) return;
   if (task.status !== "stopped") {
-    await ns.call(rpc.tasks.kill, { containerId: id, signal: SIGKILL, all: true }).catch(() => undefined);
-    await waitForExit(ns, id, DELETE_TIMEOUT_MS);
+    const request = { containerId: id, signal: SIGKILL, all: true };
+    const killed = await ns.call(rpc.tasks.kill, request).then(
+      () => true,
+      () => false,
+    );
+    // A task whose restore has failed is "created" for ever, without a process that could exit.
+    if (killed || task.status !== "created") await waitForExit(ns, id, DELETE_TIMEOUT_MS);
   }
   await ns
     .call(rpc.tasks.delete, { containerId: id }, { timeoutMs: DELETE_TIMEOUT_MS })
