@@ -5,7 +5,7 @@ set -euo pipefail
 build=(build-essential pkg-config python3 git ca-certificates xz-utils clang-format shellcheck
 	libprotobuf-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libnl-3-dev libnl-genl-3-dev
 	libnet1-dev libcap-dev libnftables-dev libgnutls28-dev libbsd-dev libaio-dev uuid-dev
-	libssl-dev nlohmann-json3-dev)
+	libssl-dev nlohmann-json3-dev libarchive-dev libzstd-dev)
 lab=(debootstrap iproute2 nftables redis-tools util-linux)
 test=(runc iptables busybox-static openssl spin qemu-system-x86 e2fsprogs openssh-client)
 

@@ -41,7 +41,7 @@ export function freeDisk(path: string): number {
 }
 
 /** The folder of the engine and of criu. */
-export function libDir(config: Config): string {
+export function libDir(config: Pick<Config, "libDir">): string {
   const here = config.libDir ?? process.env["PCLIVE_LIB"] ?? dirname(fileURLToPath(import.meta.url));
   return existsSync(join(here, "pclive-engine"))
     ? here

@@ -3,53 +3,108 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { pclive } from "#protos/agent";
 import { formatBytes, formatMs } from "../format.js";
+import {
+  type ArchiveFlags,
+  checkpointToArchive,
+  type OpenFlags,
+  restoreFromArchive,
+  sourceOf,
+  type Target,
+  targetOf,
+} from "./archive.js";
 import type { AgentClient } from "./client.js";
 import { CliError, failureOf } from "./exit.js";
 import { table } from "./report.js";
 
 export type WithAgent = <T>(command: Command, work: (client: AgentClient) => Promise<T>) => Promise<T>;
 
-interface CheckpointFlags {
-  namespace: string;
-  to: string;
-  exit?: boolean;
+export interface TakeFlags {
   direct?: boolean;
-  tracker: string;
   tcpEstablished?: boolean;
   externalUnixSockets?: boolean;
   shellJob?: boolean;
   fileLocks?: boolean;
+}
+
+interface CheckpointFlags extends ArchiveFlags, TakeFlags {
+  namespace: string;
+  to: string;
+  exit?: boolean;
+  tracker: string;
   json?: boolean;
 }
 
 const RESTORE_MS = 1_900_000;
 const TRACKERS = ["auto", "uffd", "soft-dirty"];
 
-export function addCheckpoint(program: Command, withAgent: WithAgent): void {
-  program
-    .command("checkpoint")
-    .description("write the state of a running container to a folder; it stands still only for a moment")
-    .argument("<container>", "the container's id")
-    .requiredOption(
-      "--to <folder>",
-      "where the image goes: standard CRIU images, as runc checkpoint writes them",
-    )
-    .option("-n, --namespace <name>", "containerd namespace", "default")
-    .option("--exit", "end the container when the image is complete")
+/** The options of `asked`. */
+export function withTakeOptions(command: Command): Command {
+  return command
     .option("--tcp-established", "keep connections in the image; needed when there are any")
     .option("--external-unix-sockets", "allow unix sockets whose other end is outside of the container")
     .option("--file-locks", "keep file locks in the image")
     .option("--shell-job", "allow a terminal from outside of the container")
-    .option("--direct", "write past the page cache, where the file system can")
+    .option("--direct", "write past the page cache, where the file system can");
+}
+
+export function addCheckpoint(program: Command, withAgent: WithAgent): void {
+  withTakeOptions(program.command("checkpoint"))
+    .description("write the state of a running container to a folder; it stands still only for a moment")
+    .argument("<container>", "the container's id")
+    .requiredOption(
+      "--to <place>",
+      "where the image goes, as standard CRIU images: a folder; a file NAME.tar[.zst][.age]; - for standard output",
+    )
+    .option("-n, --namespace <name>", "containerd namespace", "default")
+    .option("--exit", "end the container when the image is complete")
+    .option("--compress <method>", "of a file or stream: zstd")
+    .option("--encrypt-to <recipient...>", "of a file or stream: only whose key is named (age1…) can read it")
+    .option("--passphrase-file <file>", "of a file or stream: encrypt with the first line of this file")
+    .option(
+      "--staging <folder>",
+      "where the image of a file or stream is made; default: /var/lib/pclive/streams",
+    )
     .option("--tracker <name>", "how written pages are found: auto, uffd or soft-dirty", "auto")
     .option("--json", "one JSON object a line: progress, the report last")
     .action(async (container: string, flags: CheckpointFlags, command: Command) => {
-      const request = requestOf(container, flags);
-      await withAgent(command, (client) => checkpoint(client, request, flags.json === true));
+      const target = targetOf(flags.to, flags);
+      await withAgent(command, async (client) => {
+        if (target.kind === "folder") return checkpointToFolder(client, container, flags, target.path);
+        return checkpointAsArchive(client, container, flags, target);
+      });
     });
 }
 
-interface RestoreFlags {
+async function checkpointToFolder(
+  client: AgentClient,
+  container: string,
+  flags: CheckpointFlags,
+  folder: string,
+): Promise<void> {
+  const json = flags.json === true;
+  const report = await checkpoint(client, requestOf(container, flags, folder), json, process.stdout);
+  process.stdout.write(`${json ? jsonOf({ report }) : renderCheckpoint(report)}\n`);
+}
+
+/** Standard output may be the image's: then all that is to say goes to standard error. */
+async function checkpointAsArchive(
+  client: AgentClient,
+  container: string,
+  flags: CheckpointFlags,
+  target: Exclude<Target, { kind: "folder" }>,
+): Promise<void> {
+  const json = flags.json === true;
+  const out = target.kind === "stream" ? process.stderr : process.stdout;
+  const { report, packed, size } = await checkpointToArchive(container, target, flags, (folder) =>
+    checkpoint(client, requestOf(container, flags, folder), json, out),
+  );
+  const placed = { ...report, path: flags.to };
+  out.write(`${json ? jsonOf({ report: placed }) : renderCheckpoint(placed)}\n`);
+  if (!json)
+    out.write(`packed in ${formatMs(packed.ms)}${size === undefined ? "" : `: ${formatBytes(size)}`}\n`);
+}
+
+interface RestoreFlags extends OpenFlags {
   namespace: string;
   from: string;
   name?: string;
@@ -62,30 +117,54 @@ export function addRestore(program: Command, withAgent: WithAgent): void {
     .command("restore")
     .description("let a container that does not run go on from an image")
     .argument("<container>", "the id of an existing container, made as the one in the image was")
-    .requiredOption("--from <folder>", "the image: of pclive checkpoint, or any other of CRIU")
+    .requiredOption(
+      "--from <place>",
+      "the image: a folder, of pclive checkpoint or any other of CRIU; a file of pclive checkpoint; - for standard input",
+    )
     .option("-n, --namespace <name>", "containerd namespace", "default")
     .option(
       "--name <name>",
       "restore into a new container of this name, made like the other, which may run on",
     )
     .option("--netns <path>", "the new container's network namespace; default: that of the other one")
+    .option("--identity <file...>", "the key of an encrypted image, as pclive keygen or age-keygen make them")
+    .option("--passphrase-file <file>", "the passphrase of an encrypted image is the first line of this file")
+    .option("--staging <folder>", "where a file or stream is unpacked; default: /var/lib/pclive/streams")
     .option("--json", "as JSON")
     .action(async (container: string, flags: RestoreFlags, command: Command) => {
       const { namespace, name = "", netns } = flags;
-      const from = resolve(flags.from);
-      const request = { container, namespace, from, name, netns: netns === undefined ? "" : resolve(netns) };
-      const report = await withAgent(command, (client) => client.restore(request, RESTORE_MS));
+      const source = sourceOf(flags.from);
+      const request = { container, namespace, name, netns: netns === undefined ? "" : resolve(netns) };
+      const report = await withAgent(command, (client) => {
+        const restore = (from: string) => client.restore({ ...request, from }, RESTORE_MS);
+        return source.kind === "folder" ? restore(source.path) : restoreFromArchive(source, flags, restore);
+      });
       const text = `${report.container} runs (pid ${report.pid}), restored in ${formatMs(report.restoreMs)}`;
       process.stdout.write(`${flags.json === true ? JSON.stringify(report) : text}\n`);
     });
 }
 
-function requestOf(container: string, flags: CheckpointFlags): pclive.agent.v1.ICheckpointRequest {
-  const { json: _json, to, tracker, ...rest } = flags;
+function requestOf(
+  container: string,
+  flags: CheckpointFlags,
+  to: string,
+): pclive.agent.v1.ICheckpointRequest {
+  const { namespace, tracker } = flags;
   if (!TRACKERS.includes(tracker)) {
     throw new CliError("USAGE", `--tracker ${tracker} is not known`, `use one of: ${TRACKERS.join(", ")}`);
   }
-  return { ...rest, container, tracker, to: resolve(to) };
+  return { container, namespace, tracker, to, exit: flags.exit === true, ...asked(flags) };
+}
+
+/** What every checkpoint can be asked for. */
+export function asked(flags: TakeFlags): Required<TakeFlags> {
+  return {
+    direct: flags.direct === true,
+    tcpEstablished: flags.tcpEstablished === true,
+    externalUnixSockets: flags.externalUnixSockets === true,
+    shellJob: flags.shellJob === true,
+    fileLocks: flags.fileLocks === true,
+  };
 }
 
 /** The first SIGINT gives the checkpoint up: the container runs on, and nothing is left of the image. */
@@ -93,7 +172,8 @@ async function checkpoint(
   client: AgentClient,
   request: pclive.agent.v1.ICheckpointRequest,
   json: boolean,
-): Promise<void> {
+  out: NodeJS.WritableStream,
+): Promise<pclive.agent.v1.ICheckpointReport> {
   const events = client.checkpoint(request);
   const onInterrupt = () => {
     process.stderr.write("\ncancelled: the container runs on\n");
@@ -104,12 +184,8 @@ async function checkpoint(
   try {
     for await (const { progress, report, failure } of events) {
       if (failure) throw failureOf(failure);
-      if (json) process.stdout.write(`${jsonOf(progress ? { progress } : { report: report ?? null })}\n`);
-      else if (progress) process.stdout.write(`${describe(progress)}\n`);
-      if (report) {
-        if (!json) process.stdout.write(`${renderCheckpoint(report)}\n`);
-        return;
-      }
+      if (report) return report;
+      if (progress) out.write(`${json ? jsonOf({ progress }) : describe(progress)}\n`);
     }
     throw new CliError(
       "AGENT_UNREACHABLE",

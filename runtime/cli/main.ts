@@ -102,6 +102,17 @@ function addCancel(program: Command): void {
     });
 }
 
+function addKeygen(program: Command): void {
+  program
+    .command("keygen")
+    .description("make a key for encrypted checkpoints, in the form of age")
+    .argument("<file>", "where the secret part goes; keep it off this host. The public part is printed")
+    .action(async (file: string) => {
+      const { makeIdentity } = await import("../checkpoint/age.js");
+      process.stdout.write(`${await makeIdentity(file)}\n`);
+    });
+}
+
 function addCerts(program: Command): void {
   program
     .command("certs")
@@ -123,7 +134,16 @@ export function buildProgram(version: string): Command {
     .option("--agent <socket>", "the local agent's socket", DEFAULT_SOCKET)
     .showHelpAfterError("(pclive --help tells more)")
     .exitOverride();
-  for (const add of [addMigrate, addCheckpoint, addRestore, addCheck, addStatus, addCancel, addCerts])
+  for (const add of [
+    addMigrate,
+    addCheckpoint,
+    addRestore,
+    addCheck,
+    addStatus,
+    addCancel,
+    addCerts,
+    addKeygen,
+  ])
     add(program, withAgent);
   addInstall(program, version);
   addUninstall(program);

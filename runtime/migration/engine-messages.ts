@@ -52,6 +52,10 @@ export const answers = {
   listen: z.object({ port: z.number().int().min(1).max(65535) }),
   release: z.object({}),
   stats: z.object({ stagedBytes: count, backlogBytes: count, wireBytes: count }),
+  // archive
+  pack: z.object({ files: count, bytes: count, ms }),
+  head: z.object({ header: z.string() }),
+  unpack: z.object({ files: count, bytes: count, ms }),
 } as const;
 
 export type Command = keyof typeof answers;

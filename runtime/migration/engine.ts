@@ -24,9 +24,11 @@ import { MigrationError } from "./error.js";
 export interface EngineOptions {
   /** Path of `pclive-engine`. */
   readonly binary: string;
-  readonly role: "source" | "destination" | "checkpoint" | "restore";
+  readonly role: "source" | "destination" | "checkpoint" | "restore" | "archive";
   /** The engine's stderr is appended to this file. */
   readonly logFile: string;
+  /** A descriptor of ours that the engine gets as number 4. */
+  readonly stream?: number;
   readonly onEvent?: (event: EngineEvent) => void;
 }
 
@@ -286,7 +288,11 @@ export class Engine {
 function start(options: EngineOptions): ChildProcess {
   const log = openSync(options.logFile, "a", 0o600);
   try {
-    return spawn(options.binary, [options.role], { stdio: ["ignore", log, log, "pipe"], cwd: "/" });
+    const streams = options.stream === undefined ? [] : [options.stream];
+    return spawn(options.binary, [options.role], {
+      stdio: ["ignore", log, log, "pipe", ...streams],
+      cwd: "/",
+    });
   } finally {
     closeSync(log);
   }

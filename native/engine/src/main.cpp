@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // pclive-engine source|destination: moves memory for one migration, told by the shim over descriptor 3.
 // pclive-engine checkpoint|restore: writes a container's memory into an image, or brings an image's memory
-// into a restore, told likewise. pclive-engine hold NETNS: keeps what is sent to the container in the
-// meantime (hold/hold.hpp).
+// into a restore, told likewise. pclive-engine archive: makes an image a stream on descriptor 4, and back.
+// pclive-engine hold NETNS: keeps what is sent to the container in the meantime (hold/hold.hpp).
 #include "control/loop.hpp"
 #include "hold/hold.hpp"
 
@@ -24,7 +24,8 @@ struct Role {
 constexpr Role kRoles[] = {{"source", pclive::makeSourceSession},
                            {"destination", pclive::makeDestinationSession},
                            {"checkpoint", pclive::makeCheckpointSession},
-                           {"restore", pclive::makeRestoreSession}};
+                           {"restore", pclive::makeRestoreSession},
+                           {"archive", pclive::makeArchiveSession}};
 
 const Role *findRole(const char *name) {
     for (const auto &role : kRoles)
@@ -35,7 +36,7 @@ const Role *findRole(const char *name) {
 
 int usage() {
     std::fprintf(stderr,
-                 "usage: pclive-engine source|destination|checkpoint|restore\n"
+                 "usage: pclive-engine source|destination|checkpoint|restore|archive\n"
                  "       pclive-engine hold NETNS\n"
                  "Descriptor %d must be a stream socket to the shim; see docs/dev/interfaces.md.\n",
                  kControlFd);

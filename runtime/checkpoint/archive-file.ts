@@ -1,0 +1,48 @@
+/** An archive as a file: whole or not there, whoever dies when. */
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { syncFolder } from "../durable.js";
+
+/** A name has 255 bytes, and ours adds 21; characters have up to 4. */
+const MAX_NAME = 50;
+
+export class ArchiveFile {
+  readonly #onExit = () => rmSync(this.temporary, { force: true });
+
+  private constructor(
+    private readonly path: string,
+    private readonly temporary: string,
+    private readonly file: FileHandle,
+  ) {
+    process.once("exit", this.#onExit);
+  }
+
+  get descriptor(): number {
+    return this.file.fd;
+  }
+
+  /** Beside its place; only root can read it. */
+  static async create(path: string): Promise<ArchiveFile> {
+    const name = `.${basename(path).slice(0, MAX_NAME)}.pclive-${randomBytes(6).toString("hex")}`;
+    const temporary = join(dirname(path), name);
+    return new ArchiveFile(path, temporary, await open(temporary, "wx", 0o600));
+  }
+
+  /** On the disk, in place of what was there. @returns its size */
+  async publish(): Promise<number> {
+    await this.file.sync();
+    const { size } = await this.file.stat();
+    await rename(this.temporary, this.path);
+    await syncFolder(dirname(this.path));
+    return size;
+  }
+
+  /** Idempotent; what was published stays. */
+  async close(): Promise<void> {
+    await this.file.close();
+    await rm(this.temporary, { force: true });
+    process.off("exit", this.#onExit);
+  }
+}
