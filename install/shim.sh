@@ -15,11 +15,14 @@ mkdir -p "$work"
 node=$(node -p 'fs.realpathSync(process.execPath)')
 
 # Part of the key of V8's code cache: a cache made with other flags is not used.
-flags=(--v8-pool-size=0)
+# Names hash as in Node's own snapshot: to hash them anew takes a tenth of Node's start, and guards who shares a process
+# with strangers' names; a shim reads those of its own containers.
+flags=(--v8-pool-size=0 --no-rehash-snapshot)
 
+# Without WebAssembly the library `long` does not compile a module for sums that we never do.
 esbuild() { # ENTRY OUTPUT OPTION...: one script, in which every dynamic import is a call of a function that was not run before
 	"$root/node_modules/.bin/esbuild" "$1" --bundle --platform=node --format=cjs --target=node20 --supported:dynamic-import=false \
-		--legal-comments=none --log-level=warning --outfile="$2" "${@:3}"
+		--define:WebAssembly=undefined --legal-comments=none --log-level=warning --outfile="$2" "${@:3}"
 }
 
 # Libraries that few shims need are functions inside of the script: what is not called costs nothing.
@@ -50,7 +53,8 @@ bundle() {
 quoted() { printf '"%s", ' "$@"; }
 
 compile() {
-	local c=("${CC:-cc}" -O2 -g -fPIC -Wall -Wextra -Werror -fvisibility=hidden -fstack-protector-strong -c)
+	local c=("${CC:-cc}" -O2 -g -fPIC -Wall -Wextra -Werror -fvisibility=hidden -fstack-protector-strong
+		-I"$root/native/addon/src" -c)
 	for source in "$root"/native/launcher/*.c; do
 		"${c[@]}" -DPCLIVE_NODE_PATH="\"$node\"" -DPCLIVE_NODE_FLAGS="$(quoted "${flags[@]}")" \
 			-o "$work/$(basename "$source" .c).o" "$source"
@@ -61,10 +65,11 @@ compile() {
 # A shared object for Node, with an entry point and an interpreter so that the kernel can execute it too. Symbols
 # of Node are looked up when they are called: the launcher calls none.
 link() { # OUTPUT
-	local start
+	local start source objects=()
+	for source in "$root"/native/launcher/*.c; do objects+=("$work/$(basename "$source" .c).o"); done
 	start=$("${CC:-cc}" -print-file-name=Scrt1.o)
 	"${CXX:-c++}" -shared -static-libstdc++ -static-libgcc -Wl,-e,_start -Wl,-z,lazy -Wl,-z,relro -Wl,--build-id \
-		-o "$1.new" "$start" "$work/launcher.o" "$work/deleted.o" "$work/node.o" "$work/payload.o" \
+		-o "$1.new" "$start" "${objects[@]}" "$work/payload.o" \
 		"$build"/native/addon/gyp/build/Release/obj.target/pclive/src/*.o
 	mv "$1.new" "$1"
 }

@@ -14,19 +14,28 @@ export class Entrance {
   #enter = (socket: UnixSocket) => this.#wait(socket);
   #failed = (_: Error) => {};
 
+  private constructor(where: string | number) {
+    this.#listener = listenUnix(
+      where,
+      (socket) => this.#enter(socket),
+      (error) => this.#failed(error),
+    );
+  }
+
   /** @throws the system's error, e.g. EADDRINUSE */
-  constructor(path: string) {
+  static at(path: string): Entrance {
     // Only our own user may connect.
     const umask = process.umask(0o177);
     try {
-      this.#listener = listenUnix(
-        path,
-        (socket) => this.#enter(socket),
-        (error) => this.#failed(error),
-      );
+      return new Entrance(path);
     } finally {
       process.umask(umask);
     }
+  }
+
+  /** One that the launcher has made. */
+  static inherited(fd: number): Entrance {
+    return new Entrance(fd);
   }
 
   /** The shim's ttrpc: its server listens here, its clients connect by the addon's sockets, too. */

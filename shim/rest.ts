@@ -1,4 +1,4 @@
 /** What a shim does once containerd has its address, and what it seldom does at all (see main.ts). */
 export { deleteLeftovers } from "./cli/delete.js";
 export { info, version } from "./cli/info.js";
-export { serve } from "./server.js";
+export { serveInherited, serveOrLeave } from "./server.js";

@@ -2,14 +2,14 @@
 import { getgid, getuid } from "node:process";
 import { getPeerCred, giveBackMemory, reap, setSubreaper } from "#addon";
 import { Server, type TtrpcError, useTransport } from "#ttrpc";
-import type { Flags } from "./cli/flags.js";
+import { type Flags, parseFlags } from "./cli/flags.js";
 import { commandRunner } from "./container/command.js";
 import type { ShimEnv } from "./container/env.js";
 import type { ShimHost } from "./container/migratable.js";
 import { Reaper } from "./container/reaper.js";
-import type { Entrance } from "./entrance.js";
+import { Entrance } from "./entrance.js";
 import { messageOf } from "./errors.js";
-import { deliverTo } from "./events/containerd.js";
+import { type Delivery, deliveryTo } from "./events/containerd.js";
 import { Publisher } from "./events/publisher.js";
 import { type Log, openLog } from "./log.js";
 import { libDir, runcEnvironment } from "./paths.js";
@@ -23,9 +23,27 @@ import { leaveWhenVacant } from "./service/vacancy.js";
 /** What is left when the last client has its answer: some events for a containerd that is busy. */
 const FLUSH_MS = 3000;
 const CLOSE_MS = 500;
+/** The entrance listens already, wherever that is. */
+const ENTRANCE = "(entrance)";
+
+/** On the socket that the launcher has made. */
+export async function serveInherited(listening: number): Promise<void> {
+  await serveOrLeave(parseFlags(process.argv.slice(2)), Entrance.inherited(listening));
+}
 
 /** Serves who comes to the entrance, until a Shutdown. */
-export async function serve(flags: Flags, socketPath: string, entrance: Entrance): Promise<void> {
+export async function serveOrLeave(flags: Flags, entrance: Entrance): Promise<void> {
+  try {
+    await serve(flags, entrance);
+  } catch (error) {
+    // The launcher is gone: what is left of descriptor 2 is the log. containerd sees its connection close.
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    await entrance.close();
+    process.exit(1);
+  }
+}
+
+async function serve(flags: Flags, entrance: Entrance): Promise<void> {
   const log = openLog({
     bundle: process.cwd(),
     namespace: flags.namespace,
@@ -33,7 +51,8 @@ export async function serve(flags: Flags, socketPath: string, entrance: Entrance
     debug: flags.debug,
   });
   const reaper = new Reaper(reap);
-  const publisher = new Publisher(deliverer(flags), log);
+  const delivery = deliveryFor(flags);
+  const publisher = new Publisher(delivery.deliver, log);
   const quiet = new Quiet(giveBackMemory);
   const lib = libDir();
   const env: ShimEnv = {
@@ -45,6 +64,7 @@ export async function serve(flags: Flags, socketPath: string, entrance: Entrance
         quiet.disturb();
         publisher.publish(event);
       },
+      prepare: delivery.prepare,
     },
     runcEnv: runcEnvironment(lib),
     runCommand: commandRunner(reaper),
@@ -81,14 +101,14 @@ export async function serve(flags: Flags, socketPath: string, entrance: Entrance
   setSubreaper();
   reaper.start();
   leaveWhenVacant(containers, () => shutdown.request());
-  await server.listen({ path: socketPath });
+  await server.listen({ path: ENTRANCE });
   log.debug({ pid: process.pid }, "shim serves");
 }
 
-function deliverer(flags: Flags) {
+function deliveryFor(flags: Flags): Delivery {
   // containerd's own convention for where its ttrpc socket is, when it did not say.
   const path = process.env.TTRPC_ADDRESS || `${flags.address}.ttrpc`;
-  return deliverTo(path.replace(/^unix:\/\//, ""), flags.namespace);
+  return deliveryTo(path.replace(/^unix:\/\//, ""), flags.namespace);
 }
 
 function mustBeOurUser(fd: number): void {

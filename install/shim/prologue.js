@@ -4,7 +4,12 @@ const __file = "file://" + encodeURI(process.argv[1]);
 globalThis[Symbol.for("pclive.addon")] = __addon;
 // In a script given with -e, `module` would be a global that loads Node's loader.
 const module = { exports: {} };
-const __parts = {};
+const __parts = {
+  // It takes long to load, and what needs it is rare: loaded with the first use of one of its functions.
+  "node:fs/promises": (module) => {
+    module.exports = new Proxy({}, { get: (_, name) => __require("node:fs/promises")[name] });
+  },
+};
 const __loaded = {};
 function require(name) {
   const part = __parts[name];

@@ -1,9 +1,11 @@
-// trial.mjs SHIM FOLDER: lets the shim serve one make-believe container and keeps what V8 compiled for that, as code caches
-// of its two scripts, FOLDER/start.cache and FOLDER/rest.cache.
+// trial.mjs SHIM FOLDER: lets the shim serve one make-believe container after each kind of start, and keeps what V8
+// compiled for that, as code caches of its two scripts, FOLDER/start.cache and FOLDER/rest.cache.
 // Run by Node with the flags that the shim will have. Nothing is measured or tested here, so runC is a script that
 // starts a sleep, and no privilege is needed.
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { containerd as first } from "#protos/bootstrap";
@@ -12,22 +14,28 @@ import { Client, Server, unary } from "#ttrpc";
 
 const [shim, caches] = process.argv.slice(2);
 const LIMIT_MS = 120_000;
+// As in native/launcher/node.c, but for the caches, which are still to come.
 const BOOTSTRAP = `
   const a = { exports: {} };
   process.dlopen(a, process.argv[1]);
-  const vm = require("vm"), fs = require("fs"), Script = vm.Script, scripts = [];
-  // The start script makes the other one itself: without the cache that is still to come.
-  vm.Script = function (source, { filename }) {
+  const vm = require("vm"), fs = require("fs"), Script = vm.Script;
+  const made = (source, filename, name) => {
     const script = new Script(source, { filename });
-    scripts.push(script);
+    process.on("exit", () => fs.writeFileSync(${JSON.stringify(caches)} + "/" + name, script.createCachedData()));
     return script;
   };
-  process.on("exit", () => {
-    for (const [index, name] of ["start", "rest"].entries())
-      fs.writeFileSync(${JSON.stringify(caches)} + "/" + name + ".cache", scripts[index].createCachedData());
-  });
-  new vm.Script(a.exports.startScript().source, { filename: process.argv[1] }).runInThisContext()(require, a.exports);
 `;
+const SCRIPTS = {
+  start: `${BOOTSTRAP}
+    // The other script's cache is that of a server, below.
+    vm.Script = function (source, { filename }) { return made(source, filename, "unused.cache"); };
+    made(a.exports.startScript().source, process.argv[1], "start.cache").runInThisContext()(require, a.exports);`,
+  serve: `${BOOTSTRAP}
+    a.exports.leaveLauncher();
+    a.exports.report(Buffer.of(6));
+    made(a.exports.restScript().source, process.argv[1] + ":rest", "rest.cache")
+      .runInThisContext()(require, a.exports).serveInherited(4);`,
+};
 const RUNC = `#!/bin/sh
 for word; do
   [ "$before" != --pid-file ] || file=$word
@@ -56,30 +64,49 @@ async function serveEvents() {
   await events.listen({ path: file("events.sock") });
 }
 
-/** The shim's server; resolves with its address. */
-function startShim() {
-  const params = first.runtime.bootstrap.v1.BootstrapParams.encode({
-    instanceId: "trial",
-    namespace: "trial",
-    socketDir: folder,
-  }).finish();
+/** A shim's server; `report` resolves with what it says to its launcher. */
+function startNode(script, listening) {
   const args = ["-namespace", "trial", "-id", "trial", "-address", file("containerd.sock"), "start"];
-  const child = spawn(process.execPath, [...process.execArgv, "-e", BOOTSTRAP, "--", shim, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, "-e", script, "--", shim, ...args], {
     cwd: folder,
     env: { ...process.env, TTRPC_ADDRESS: file("events.sock") },
-    stdio: ["pipe", "ignore", "inherit", "pipe"],
+    stdio: ["pipe", "ignore", "inherit", "pipe", ...(listening ? [listening] : [])],
   });
-  child.stdin.end(params);
-  const address = new Promise((resolve, reject) => {
+  child.stdin.on("error", () => {}); // it need not read its input
+  const report = new Promise((resolve, reject) => {
     const chunks = [];
     child.stdio[3].on("data", (chunk) => chunks.push(chunk));
     child.stdio[3].on("end", () => {
       const report = Buffer.concat(chunks);
       if (report[0] !== 6) return reject(new Error(`the shim did not start: ${report}`));
-      resolve(first.runtime.bootstrap.v1.BootstrapResult.decode(report.subarray(1)).address);
+      resolve(report.subarray(1));
     });
   });
-  return { child, address, ended: new Promise((resolve) => child.once("exit", resolve)) };
+  return { child, report, ended: once(child, "exit") };
+}
+
+/** One that makes its socket; resolves with that. */
+async function startAlone() {
+  server = startNode(SCRIPTS.start);
+  const { BootstrapParams, BootstrapResult } = first.runtime.bootstrap.v1;
+  server.child.stdin.end(
+    BootstrapParams.encode({ instanceId: "trial", namespace: "trial", socketDir: folder }).finish(),
+  );
+  return BootstrapResult.decode(await server.report).address.replace("unix://", "");
+}
+
+/** One that gets its socket. */
+async function startPrepared() {
+  const [made, path] = [file("made.sock"), file("prepared.sock")];
+  const listener = createServer().listen(made);
+  await once(listener, "listening");
+  // Its name goes when we close it.
+  renameSync(made, path);
+  server = startNode(SCRIPTS.serve, listener._handle.fd);
+  listener.close();
+  server.child.stdin.end();
+  await server.report;
+  return path;
 }
 
 const api = containerd.task.v2;
@@ -130,10 +157,11 @@ const timer = setTimeout(() => {
 try {
   makeBundle();
   await serveEvents();
-  server = startShim();
-  const client = await Client.connect((await server.address).replace("unix://", ""), { connectTimeoutMs: 5000 });
-  await live(client.service("containerd.task.v2.Task", METHODS));
-  await server.ended;
+  for (const start of [startAlone, startPrepared]) {
+    const client = await Client.connect(await start(), { connectTimeoutMs: 5000 });
+    await live(client.service("containerd.task.v2.Task", METHODS));
+    await server.ended;
+  }
   for (const name of ["start", "rest"]) {
     if (readFileSync(join(caches, `${name}.cache`)).length === 0) throw new Error(`trial: no code cache of ${name}`);
   }

@@ -24,8 +24,9 @@ interface RawSocket {
 
 export interface Binding {
   connectSocket(path: string, connected: (error: Error | null) => void): RawSocket;
+  /** @param where a path, or the descriptor of a socket that listens already */
   listenSocket(
-    path: string,
+    where: string | number,
     connection: (error: Error | null, socket?: RawSocket) => void,
     closed: () => void,
   ): () => void;
@@ -48,6 +49,8 @@ export interface Binding {
     cwd: string,
     stdio: readonly number[],
   ): number;
+  report(bytes: Uint8Array): void;
+  leaveLauncher(): void;
   memoryFile(name: string, limit: number): number;
   position(fd: number): number;
   pidfdOpen(pid: number): number;

@@ -22,5 +22,6 @@ export {
   setSubreaper,
 } from "./process.js";
 export { type Pump, type PumpOptions, pump } from "./pump.js";
+export { leaveLauncher, report } from "./report.js";
 export { connectUnix, listenUnix, type UnixListener, UnixSocket } from "./socket.js";
 export { memoryFile, type SpawnOptions, spawn, writtenTo } from "./spawn.js";

@@ -4,7 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import { type Binding, binding } from "./binding.js";
-import { checkText } from "./check.js";
+import { checkFd, checkText } from "./check.js";
 
 type Raw = ReturnType<Binding["connectSocket"]>;
 
@@ -106,22 +106,24 @@ export interface UnixListener {
 }
 
 /**
+ * @param where a path, or the descriptor of a socket that listens already
  * @param onConnection gets each new connection, not yet read from
  * @param onError of an accept
  * @throws system errors, e.g. EADDRINUSE
  */
 export function listenUnix(
-  path: string,
+  where: string | number,
   onConnection: (socket: UnixSocket) => void,
   onError: (error: Error) => void,
 ): UnixListener {
-  checkText("path", path);
+  if (typeof where === "string") checkText("path", where);
+  else checkFd("descriptor", where);
   let closed = () => {};
   const done = new Promise<void>((resolve) => {
     closed = resolve;
   });
   const close = binding.listenSocket(
-    path,
+    where,
     (error, raw) => (raw ? onConnection(new UnixSocket(raw)) : onError(error as Error)),
     () => closed(),
   );

@@ -4,6 +4,8 @@
 // what containerd shall read.
 #define _GNU_SOURCE
 #include "launcher.h"
+#include "clock.h"
+#include "prepare.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REPORT_FD = 3, MAX_REPORT = 64 * 1024, START_MS = 30 * 1000 };
@@ -31,22 +32,40 @@ static int fail(const char *what) {
     return 1;
 }
 
-static long long nowMs(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+// A little likelier to be killed than containerd, whose score this is, much less than the containers.
+static void adjustOomScore(void) {
+    enum { MAX_SCORE = 1000 };
+    int score;
+    FILE *file = fopen("/proc/self/oom_score_adj", "r+e");
+    // Not allowed in some namespaces: then the score stays as inherited.
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%d", &score) == 1 && score < MAX_SCORE) {
+        rewind(file);
+        fprintf(file, "%d", score + 1);
+    }
+    fclose(file);
+}
+
+// The descriptor under that number, for Node. Those beyond the standard ones are closed by themselves on
+// exec.
+static int hand(int fd, int number) {
+    return fd == number ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, number) == number;
 }
 
 // The server: a session of its own, nothing of containerd's but standard input, which holds the task's
 // options. What Node itself has to say before the shim's code runs is an answer too.
-static void becomeServer(int report, char **argv) {
+static void becomeServer(int report, const struct prepared *prepared, char **argv) {
     setsid();
+    adjustOomScore();
     const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (null < 0 || dup2(null, 1) < 0 || dup2(report, 2) < 0)
+    // Out of the way of what comes to its number.
+    const int listening =
+        prepared == NULL ? -1 : fcntl(prepared->listening, F_DUPFD_CLOEXEC, LISTENING_FD + 1);
+    if (null < 0 || !hand(null, 1) || !hand(report, 2) || !hand(report, REPORT_FD) ||
+        (prepared != NULL && !hand(listening, LISTENING_FD)))
         _exit(fail("redirecting output"));
-    if (report == REPORT_FD ? fcntl(report, F_SETFD, 0) < 0 : dup2(report, REPORT_FD) < 0)
-        _exit(fail("redirecting output"));
-    runNode(argv);
+    runNode(prepared == NULL ? SCRIPT_START : SCRIPT_SERVE, argv);
     _exit(1);
 }
 
@@ -84,10 +103,11 @@ static int writeAll(int fd, const char *bytes, size_t size) {
     return 0;
 }
 
-// The report is REPORT_ANSWER and what to print, or the text of an error.
-static int deliver(const char *report, size_t size) {
+// The report is REPORT_ANSWER and what to print, unless that is prepared, or the text of an error.
+static int deliver(const char *report, size_t size, const struct prepared *prepared) {
     if (size > 0 && report[0] == REPORT_ANSWER)
-        return writeAll(STDOUT_FILENO, report + 1, size - 1);
+        return prepared == NULL ? writeAll(STDOUT_FILENO, report + 1, size - 1)
+                                : writeAll(STDOUT_FILENO, prepared->address, strlen(prepared->address));
     if (size == 0)
         fprintf(stderr,
                 "containerd-shim-pclive-v2: the server ended at once; remedy: see the kernel's log\n");
@@ -96,7 +116,16 @@ static int deliver(const char *report, size_t size) {
     return 1;
 }
 
-static int start(char **argv) {
+static int tooSlow(void) {
+    fprintf(stderr,
+            "containerd-shim-pclive-v2: the server did not start within %d s; remedy: see the load of this "
+            "host\n",
+            START_MS / 1000);
+    return 1;
+}
+
+// Starts the server and hands its answer on.
+static int startServer(const struct prepared *prepared, char **argv) {
     static char report[MAX_REPORT];
     int channel[2];
     if (pipe2(channel, O_CLOEXEC) < 0)
@@ -105,18 +134,26 @@ static int start(char **argv) {
     if (server < 0)
         return fail("fork");
     if (server == 0)
-        becomeServer(channel[1], argv);
+        becomeServer(channel[1], prepared, argv);
     close(channel[1]);
     const ssize_t size = readReport(channel[0], report);
     if (size >= 0)
-        return deliver(report, (size_t)size);
+        return deliver(report, (size_t)size, prepared);
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
-    fprintf(stderr,
-            "containerd-shim-pclive-v2: the server did not start within %d s; remedy: see the load of this "
-            "host\n",
-            START_MS / 1000);
-    return 1;
+    return tooSlow();
+}
+
+static int start(char **argv) {
+    struct prepared prepared;
+    if (!keepInput(START_MS))
+        return errno == ETIMEDOUT ? tooSlow() : fail("standard input");
+    if (!prepare(argv, &prepared))
+        return startServer(NULL, argv);
+    const int status = startServer(&prepared, argv);
+    if (status != 0)
+        unprepare(&prepared);
+    return status;
 }
 
 // Whether the shim is asked what it is: then the action is not done.
@@ -134,10 +171,10 @@ static int isQuestion(char **argv) {
 __attribute__((visibility("hidden"))) int main(int argc, char **argv) {
     // containerd gives the action last. Were it wrong, the shim's own reading of the flags would tell.
     if (argc < 2 || isQuestion(argv + 1))
-        return runNode(argv);
+        return runNode(SCRIPT_START, argv);
     if (strcmp(argv[argc - 1], "start") == 0)
         return start(argv);
     if (strcmp(argv[argc - 1], "delete") == 0 && answerDeleted(argv))
         return 0;
-    return runNode(argv);
+    return runNode(SCRIPT_START, argv);
 }

@@ -13,11 +13,21 @@ extern char **environ;
 // Loads this file as addon and takes the JavaScript out of it: as a string that stays in the page cache,
 // which all shims share, together with V8's own notes of what it made of that source (nothing is parsed
 // again).
-static const char BOOTSTRAP[] = "const a={exports:{}};process.dlopen(a,process.argv[1]);"
-                                "const {source,cache}=a.exports.startScript();"
-                                "new "
-                                "(require('vm').Script)(source,{filename:process.argv[1],cachedData:cache})."
-                                "runInThisContext()(require,a.exports)";
+#define LOAD "const a={exports:{}};process.dlopen(a,process.argv[1]);"
+#define RUN(name, filename)                                                                                  \
+    "const{source,cache}=a.exports." name "();"                                                              \
+    "new(require('vm').Script)(source,{filename:" filename ",cachedData:cache})"                             \
+    ".runInThisContext()(require,a.exports)"
+#define TEXT(number) #number
+#define NUMBER(number) TEXT(number)
+
+// A server with a socket tells the launcher at once that it is there; while containerd connects, it loads the
+// rest.
+static const char *const BOOTSTRAP[] = {
+    [SCRIPT_START] = LOAD RUN("startScript", "process.argv[1]"),
+    [SCRIPT_SERVE] = LOAD "a.exports.leaveLauncher();a.exports.report(Buffer.of(6));" RUN(
+        "restScript", "process.argv[1]+':rest'") ".serveInherited(" NUMBER(LISTENING_FD) ")",
+};
 
 // One shim a container: a small heap, no helper threads that are seldom used, no code that is faster and
 // larger.
@@ -63,7 +73,7 @@ static int locate(const char *self, char *path) {
     return 0;
 }
 
-int runNode(char **argv) {
+int runNode(enum script script, char **argv) {
     static char self[PATH_MAX], node[PATH_MAX];
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length <= 0) {
@@ -86,7 +96,7 @@ int runNode(char **argv) {
     for (size_t i = 0; i < flags; i++)
         *next++ = FLAGS[i];
     *next++ = "-e";
-    *next++ = (char *)BOOTSTRAP;
+    *next++ = (char *)BOOTSTRAP[script];
     *next++ = "--";
     *next++ = self;
     if (count > 1)

@@ -1,7 +1,8 @@
 /** What the action `delete` answers, and how a server spares it the work. */
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "#protos/shim";
+import { errnoOf } from "../errors.js";
 import { timestampOf } from "../wire.js";
 
 /** Of a process killed by SIGKILL: what containerd shall tell of an init whose end nobody saw. */
@@ -29,5 +30,9 @@ export function leaveDeleteAnswer(bundle: string, pid: number): void {
 
 /** The bundle is used again. */
 export function forgetDeleteAnswer(bundle: string): void {
-  rmSync(answerFile(bundle), { force: true });
+  try {
+    unlinkSync(answerFile(bundle));
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
 }

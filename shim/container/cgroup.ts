@@ -1,5 +1,6 @@
 /** Where a process's cgroups are in the file system. */
-import { readdir, readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { notFound } from "../errors.js";
 import type { CgroupPaths } from "./migratable.js";
@@ -37,12 +38,17 @@ export interface CgroupFolders {
 
 /** @throws ShimError NOT_FOUND when the process is gone */
 export async function cgroupFolders(pid: number): Promise<CgroupFolders> {
-  const [membership, mounts] = await Promise.all([
-    readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => ""),
-    readFile("/proc/self/mountinfo", "utf8"),
-  ]);
+  const membership = membershipOf(pid);
   if (membership === "") throw notFound(`process ${pid} is gone`);
-  return foldersOf(membership, parseMounts(mounts));
+  return foldersOf(membership, parseMounts(readFileSync("/proc/self/mountinfo", "utf8")));
+}
+
+function membershipOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** @param membership the text of /proc/PID/cgroup: lines of "id:controllers:path" */

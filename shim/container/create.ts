@@ -100,7 +100,10 @@ function imagesOf({ checkpoint, options }: CreateRequest): string {
 async function createInit(env: ShimEnv, container: Container, io: ProcessIo): Promise<void> {
   const expected = env.reaper.expectStart();
   try {
-    const pid = await container.source.create(io);
+    const created = container.source.create(io);
+    // While runC works.
+    env.events.prepare();
+    const pid = await created;
     container.init.pid = pid;
     if (pid !== 0) container.exits.watchInit(pid);
   } finally {

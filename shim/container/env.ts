@@ -8,7 +8,10 @@ export interface ShimEnv {
   readonly namespace: string;
   readonly log: Log;
   readonly reaper: Reaper;
-  readonly events: EventSink;
+  readonly events: EventSink & {
+    /** An event comes soon, and there is time to get ready for it. */
+    prepare(): void;
+  };
   /** Environment for runC: ours, with our CRIU first on the PATH. */
   readonly runcEnv: NodeJS.ProcessEnv;
   readonly runCommand: RunCommand;

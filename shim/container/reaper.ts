@@ -36,8 +36,6 @@ export class Reaper {
     channel("child_process");
     subscribe("child_process", this.#onSpawn);
     process.on("SIGCHLD", this.#onSignal);
-    this.#sweep = setInterval(this.#collect, SWEEP_MS);
-    this.#sweep.unref();
   }
 
   stop(): void {
@@ -65,6 +63,7 @@ export class Reaper {
 
   /** Resolves with the end of `pid`, once. Not bounded: a container runs as long as it likes. */
   exitOf(pid: number): Promise<Exit> {
+    this.#sweep ??= setInterval(this.#collect, SWEEP_MS).unref();
     const early = this.#early.get(pid);
     if (early) {
       this.#early.delete(pid);

@@ -1,12 +1,10 @@
 /** Named pipes: how clients of containerd attach to a process. */
-import { closeSync, constants, open } from "node:fs";
-import { promisify } from "node:util";
+import { closeSync, constants, openSync } from "node:fs";
 import { errnoOf, ShimError } from "../errors.js";
 import { sleep } from "../time.js";
 import { sinkOf, sourceOf } from "./ends.js";
 import type { Sink, Source } from "./types.js";
 
-const openFd = promisify(open) as (path: string, flags: number) => Promise<number>;
 const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
 
 /** A client opens its end before it asks for the task, but may be a moment behind. */
@@ -21,7 +19,7 @@ const READER_MS = 10_000;
 export async function openFifoSink(path: string): Promise<Sink> {
   const fd = await openWriter(path);
   try {
-    return sinkOf(fd, await openFifo(path, O_RDONLY | O_NONBLOCK));
+    return sinkOf(fd, openFifo(path, O_RDONLY | O_NONBLOCK));
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -30,9 +28,9 @@ export async function openFifoSink(path: string): Promise<Sink> {
 
 /** Opens for reading, and holds a writing end so that a client may leave and another one come. */
 export async function openFifoSource(path: string): Promise<Source> {
-  const fd = await openFifo(path, O_RDONLY | O_NONBLOCK);
+  const fd = openFifo(path, O_RDONLY | O_NONBLOCK);
   try {
-    return sourceOf(fd, await openFifo(path, O_WRONLY | O_NONBLOCK));
+    return sourceOf(fd, openFifo(path, O_WRONLY | O_NONBLOCK));
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -43,7 +41,7 @@ async function openWriter(path: string): Promise<number> {
   const deadline = Date.now() + READER_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     try {
-      return await openFifo(path, O_WRONLY | O_NONBLOCK);
+      return openFifo(path, O_WRONLY | O_NONBLOCK);
     } catch (error) {
       if (!(error instanceof ShimError) || errnoOf(error.cause) !== "ENXIO") throw error;
       if (Date.now() > deadline) {
@@ -59,10 +57,10 @@ async function openWriter(path: string): Promise<number> {
   }
 }
 
-/** The number itself: a FileHandle would close its descriptor when collected as garbage. */
-async function openFifo(path: string, flags: number): Promise<number> {
+/** At once, as with O_NONBLOCK nothing is waited for: a thread takes longer to start than this. */
+function openFifo(path: string, flags: number): number {
   try {
-    return await openFd(path, flags);
+    return openSync(path, flags);
   } catch (cause) {
     const remedy = "create the fifo before the task";
     throw new ShimError("INVALID_ARGUMENT", `cannot open fifo ${path}: ${errnoOf(cause)}`, remedy, cause);

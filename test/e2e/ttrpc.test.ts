@@ -4,7 +4,7 @@ import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { containerd, google } from "#protos/shim";
 import { Client, Code, type ServiceClient } from "#ttrpc";
-import { deliverTo } from "../../shim/events/containerd.js";
+import { deliveryTo } from "../../shim/events/containerd.js";
 import * as events from "../../shim/events/events.js";
 import type { Lab } from "../lab/lab.js";
 import { theLab } from "./setup.js";
@@ -50,7 +50,7 @@ describe("our ttrpc and containerd", function () {
         seen += chunk.toString();
       });
       // Until it has subscribed, events pass it by.
-      const deliver = deliverTo(socket, namespace);
+      const { deliver } = deliveryTo(socket, namespace);
       await until(async () => {
         await deliver(events.oom("probe"));
         return seen.includes("probe");
@@ -77,7 +77,7 @@ describe("our ttrpc and containerd", function () {
         events.exited(id, id, 7, exit),
         events.deleted(id, 7, exit),
       ];
-      const deliver = deliverTo(socket, namespace);
+      const { deliver } = deliveryTo(socket, namespace);
       for (const event of sent) await deliver(event);
       const ours = () => seen.split("\n").filter((line) => line.includes(`"${id}"`));
       await until(async () => ours().length >= sent.length);

@@ -8,7 +8,7 @@ export function useShimSockets(): void {
   useTransport({
     connect: connectUnix,
     listen: async (address, ...handlers) => {
-      const transport = "path" in address ? new Entrance(address.path).transport() : NET;
+      const transport = "path" in address ? Entrance.at(address.path).transport() : NET;
       return transport.listen(address, ...handlers);
     },
   });

@@ -27,6 +27,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
     initPoller(env, exports);
     initProcess(env, exports);
     initPump(env, exports);
+    initReport(env, exports);
     initSocket(env, exports);
     initSpawn(env, exports);
     return exports;

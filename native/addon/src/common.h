@@ -52,6 +52,7 @@ void initMounts(Napi::Env env, Napi::Object exports);
 void initPoller(Napi::Env env, Napi::Object exports);
 void initProcess(Napi::Env env, Napi::Object exports);
 void initPump(Napi::Env env, Napi::Object exports);
+void initReport(Napi::Env env, Napi::Object exports);
 void initSocket(Napi::Env env, Napi::Object exports);
 void initSpawn(Napi::Env env, Napi::Object exports);
 

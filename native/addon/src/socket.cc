@@ -1,7 +1,9 @@
 // Unix stream sockets on Node's loop without Node's net module, which takes a shim's start longer to load
 // than the shim itself. JavaScript gets bytes as they come, and is told when what it wrote has gone out.
 #include "common.h"
+#include <fcntl.h>
 #include <memory>
+#include <sys/un.h>
 #include <uv.h>
 #include <vector>
 
@@ -233,13 +235,35 @@ class Listener : public Handle {
     Listener(Napi::Env env, Napi::Function connection, Napi::Function closed)
         : Handle(env), connection_(Napi::Persistent(connection)), closed_(Napi::Persistent(closed)) {}
 
-    int listen(const std::string &path) {
+    int listenAt(const std::string &path) {
         if (const int code = uv_pipe_bind(&pipe_, path.c_str()); code != 0)
             return code;
-        return uv_listen(reinterpret_cast<uv_stream_t *>(&pipe_), 511, onConnection);
+        return listen();
+    }
+
+    // On a socket that was made by another; its path is removed at the end, too.
+    int inherit(int fd) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (const int code = uv_pipe_open(&pipe_, fd); code != 0)
+            return code;
+        char path[sizeof(sockaddr_un::sun_path) + 1];
+        size_t size = sizeof path;
+        if (const int code = uv_pipe_getsockname(&pipe_, path, &size); code != 0)
+            return code;
+        inherited_.assign(path, size);
+        return listen();
+    }
+
+    void stop() {
+        if (!inherited_.empty())
+            unlink(inherited_.c_str());
+        inherited_.clear();
+        close();
     }
 
   private:
+    int listen() { return uv_listen(reinterpret_cast<uv_stream_t *>(&pipe_), 511, onConnection); }
+
     static void onConnection(uv_stream_t *server, int status) {
         auto *self = static_cast<Listener *>(static_cast<Handle *>(server->data));
         Napi::HandleScope scope(self->env_);
@@ -268,19 +292,21 @@ class Listener : public Handle {
     }
 
     Napi::FunctionReference connection_, closed_;
+    std::string inherited_;
 };
 
-// (path, connection(error, socket), closed()) -> close(), which removes the path
+// (path or descriptor, connection(error, socket), closed()) -> close(), which removes the path
 Napi::Value listenSocket(const Napi::CallbackInfo &info) {
-    const std::string path = stringArg(info, 0);
     auto listener =
         std::make_shared<Listener>(info.Env(), info[1].As<Napi::Function>(), info[2].As<Napi::Function>());
     listener->keep();
-    if (const int code = listener->listen(path); code != 0) {
+    const bool inherits = info[0].IsNumber();
+    const int code = inherits ? listener->inherit(intArg(info, 0)) : listener->listenAt(stringArg(info, 0));
+    if (code != 0) {
         listener->close();
-        throw systemError(info.Env(), -code, "listen", path);
+        throw systemError(info.Env(), -code, "listen", inherits ? "" : stringArg(info, 0));
     }
-    return Napi::Function::New(info.Env(), [listener](const Napi::CallbackInfo &) { listener->close(); });
+    return Napi::Function::New(info.Env(), [listener](const Napi::CallbackInfo &) { listener->stop(); });
 }
 
 struct Connect {

@@ -7,7 +7,7 @@ import { NET } from "../../../shim/ttrpc/net-transport.js";
 useTransport({
   connect: connectUnix,
   listen: async (address, ...handlers) => {
-    const transport = "path" in address ? new Entrance(address.path).transport() : NET;
+    const transport = "path" in address ? Entrance.at(address.path).transport() : NET;
     return transport.listen(address, ...handlers);
   },
 });
