@@ -1,6 +1,9 @@
 /** Waits that end. */
 import { ShimError } from "./errors.js";
 
+/** A clock that nobody sets. That of `performance` takes milliseconds to load. */
+export const uptimeMs = (): number => process.uptime() * 1000;
+
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** @throws ShimError DEADLINE_EXCEEDED after `ms` milliseconds; what was waited for goes on by itself. */

@@ -1,4 +1,5 @@
 /** Notices that a busy time is over, e.g. to give its memory back. A shim at rest has no timer of this. */
+import { uptimeMs } from "../time.js";
 
 /** As long as this without an event is quiet. */
 const QUIET_MS = 1500;
@@ -19,14 +20,14 @@ export class Quiet {
   /** Something happened. */
   disturb(): void {
     this.#events += 1;
-    this.#last = performance.now();
+    this.#last = uptimeMs();
     if (!this.#watched && this.#events >= WORTH) this.#watch(this.ms);
   }
 
   #watch(ms: number): void {
     this.#watched = true;
     setTimeout(() => {
-      const left = this.#last + this.ms - performance.now();
+      const left = this.#last + this.ms - uptimeMs();
       if (left > 0) return this.#watch(left);
       this.#watched = false;
       this.#events = 0;
