@@ -13,7 +13,7 @@ import { type Delivery, deliveryTo } from "./events/containerd.js";
 import { Publisher } from "./events/publisher.js";
 import { type Log, openLog } from "./log.js";
 import { libDir, runcEnvironment } from "./paths.js";
-import { checkpointMethods, migrationMethods } from "./service/lazy.js";
+import { checkpointMethods, measureMethods, migrationMethods } from "./service/lazy.js";
 import { Quiet } from "./service/quiet.js";
 import { Registry } from "./service/registry.js";
 import { Shutdown } from "./service/shutdown.js";
@@ -97,6 +97,7 @@ async function serve(flags: Flags, entrance: Entrance): Promise<void> {
   server.addService("containerd.task.v3.Task", task);
   server.addService("pclive.shim.v1.Migration", migrationMethods(host));
   server.addService("pclive.shim.v1.Checkpoints", checkpointMethods(env, containers));
+  server.addService("pclive.shim.v1.Measurements", measureMethods(env, containers));
   surviveMistakes(log);
   setSubreaper();
   reaper.start();

@@ -7,6 +7,7 @@ import type { Context } from "./context.js";
 import { AgentError } from "./errors.js";
 import { onServerStream, onUnary, service } from "./grpc/method.js";
 import { agentRpc } from "./grpc/services.js";
+import { measureDirtyRate } from "./measure/dirty-rate.js";
 import type { Live } from "./registry.js";
 import { SourceMigration } from "./source/migration.js";
 import { parseRequest } from "./source/request.js";
@@ -28,6 +29,13 @@ export function agentService(context: Context) {
       const left = new AbortController();
       call.once("cancelled", () => left.abort());
       await takeCheckpoint(context, request, left.signal, (event) => {
+        if (!call.cancelled && !call.destroyed) call.write(event);
+      });
+    }),
+    dirtyRate: onServerStream(agentRpc.dirtyRate, async (request, call) => {
+      const left = new AbortController();
+      call.once("cancelled", () => left.abort());
+      await measureDirtyRate(context, request, left.signal, (event) => {
         if (!call.cancelled && !call.destroyed) call.write(event);
       });
     }),

@@ -6,6 +6,7 @@ import { agentService } from "./agent-service.js";
 import { type Config, loadIdentity } from "./config.js";
 import { Containerd } from "./containerd/client.js";
 import type { Context } from "./context.js";
+import { CostHistory } from "./cost-history.js";
 import { Arrivals } from "./destination/arrivals.js";
 import { Journal } from "./journal.js";
 import { peerService } from "./peer-service.js";
@@ -29,6 +30,7 @@ export async function startAgent(config: Config, log: Logger): Promise<RunningAg
     config,
     identity: loadIdentity(config),
     containerd: new Containerd(config.containerd.address),
+    costs: new CostHistory(config.stateDir),
     journal: new Journal(config.stateDir),
     records: new HandoverStore(join(config.stateDir, "handover")),
     registry: new Registry(config.limits.migrations),

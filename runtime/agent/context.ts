@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { HandoverStore } from "../migration/handover.js";
 import type { Config, Identity } from "./config.js";
 import type { Containerd } from "./containerd/client.js";
+import type { CostHistory } from "./cost-history.js";
 import type { Journal } from "./journal.js";
 import type { Registry } from "./registry.js";
 
@@ -10,6 +11,7 @@ export interface Context {
   readonly config: Config;
   readonly identity: Identity;
   readonly containerd: Containerd;
+  readonly costs: CostHistory;
   readonly journal: Journal;
   readonly records: HandoverStore;
   readonly registry: Registry;

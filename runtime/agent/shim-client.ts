@@ -19,6 +19,7 @@ function unary<Q extends MessageType, S extends MessageType>(request: Q, respons
 const METHODS = {
   SourceBegin: unary(api.SourceBeginRequest, api.SourceBeginResponse),
   SourceRound: unary(api.MigrationRequest, api.RoundReport),
+  SourceThrottle: unary(api.ThrottleRequest, api.ThrottleReport),
   SourceSwitchover: unary(api.SwitchoverRequest, api.SwitchoverReport),
   SourceFrozen: unary(api.MigrationRequest, api.FrozenReport),
   SourceFilesSent: unary(api.MigrationRequest, api.Done),
@@ -38,6 +39,12 @@ const CHECKPOINTS = {
   TakeProgress: unary(api.TakeProgressRequest, api.TakeProgressReport),
 };
 
+const MEASUREMENTS = {
+  Begin: unary(api.MeasureRequest, api.MeasureBegun),
+  Look: unary(api.MeasuredContainer, api.LookReport),
+  End: unary(api.MeasuredContainer, api.Done),
+};
+
 export type ShimService = ServiceClient<typeof METHODS>;
 
 /** The folder that containerd and the shim share for one task. */
@@ -50,6 +57,7 @@ export class ShimClient {
     private readonly client: Client,
     readonly service: ShimService,
     readonly checkpoints: ServiceClient<typeof CHECKPOINTS>,
+    readonly measurements: ServiceClient<typeof MEASUREMENTS>,
   ) {}
 
   /** @throws AgentError SHIM when the shim is gone */
@@ -63,6 +71,7 @@ export class ShimClient {
         client,
         client.service("pclive.shim.v1.Migration", METHODS),
         client.service("pclive.shim.v1.Checkpoints", CHECKPOINTS),
+        client.service("pclive.shim.v1.Measurements", MEASUREMENTS),
       );
     } catch (error) {
       throw new AgentError("SHIM", `the shim of ${id} does not answer: ${(error as Error).message}`, {

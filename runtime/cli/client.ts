@@ -48,6 +48,11 @@ export class AgentClient {
     return this.stream("Checkpoint", api.CheckpointRequest, api.CheckpointEvent, request);
   }
 
+  /** Measures and yields its events until the report or the failure. Leaving the loop early ends the measurement. */
+  dirtyRate(request: pclive.agent.v1.IDirtyRateRequest): AsyncGenerator<pclive.agent.v1.DirtyRateEvent> {
+    return this.stream("DirtyRate", api.DirtyRateRequest, api.DirtyRateEvent, request);
+  }
+
   /**
    * Starts a migration and yields its events until the report or the failure.
    * Leaving the loop early does not end the migration: use `cancel`.

@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { addCheckpoint, addRestore } from "./checkpoint.js";
 import { AgentClient } from "./client.js";
+import { addDirtyRate } from "./dirty-rate.js";
 import { CliError, EXIT } from "./exit.js";
 import { addInstall, addUninstall } from "./install/command.js";
 import { buildRequest, type MigrateOptions, migrate } from "./migrate.js";
@@ -38,9 +39,11 @@ function addMigrate(program: Command): void {
     .option("-n, --namespace <name>", "containerd namespace", "default")
     .option("--downtime <duration>", "switch over when the predicted pause is this short", "100ms")
     .option("--strategy <name>", "pipelined, precopy or stop-and-copy", "pipelined")
-    .option("--max-rounds <n>", "switch over after so many rounds at the latest", "30")
+    .option("--max-rounds <n>", "switch over after so many rounds at the latest", "100")
     .option("--timeout <duration>", "give up after this time; the container then runs on here", "10m")
     .option("--bandwidth <bytes>", "send at most so many bytes a second, e.g. 500M")
+    .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")
+    .option("--not-converging <what>", "if rounds do not help: move (with a longer pause) or stay", "move")
     .option("--tracker <name>", "how written pages are found: auto, uffd or soft-dirty", "auto")
     .option("--json", "one JSON object a line: every event, the report last")
     .action(async (container: string, host: string, options: MigrateOptions, command: Command) => {
@@ -138,6 +141,7 @@ export function buildProgram(version: string): Command {
     addMigrate,
     addCheckpoint,
     addRestore,
+    addDirtyRate,
     addCheck,
     addStatus,
     addCancel,

@@ -2,9 +2,9 @@
  * `pclive migrate`: starts a migration, shows it, and ends with its report or one clear error.
  */
 import type { pclive } from "#protos/agent";
-import { parseDuration, parseSize } from "../format.js";
 import type { AgentClient } from "./client.js";
 import { CliError, failureOf } from "./exit.js";
+import { duration, oneOf, size, usage } from "./options.js";
 import { chooseDisplay } from "./progress.js";
 import { renderReport } from "./report.js";
 
@@ -18,24 +18,9 @@ export interface MigrateOptions {
   timeout: string;
   bandwidth?: string;
   tracker: string;
+  autoConverge?: boolean;
+  notConverging: string;
   json?: boolean;
-}
-
-function usage(message: string, remedy: string): CliError {
-  return new CliError("USAGE", message, remedy);
-}
-
-function duration(name: string, text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms <= 0)
-    throw usage(`--${name} ${text} is no duration`, `write it like --${name} 100ms or --${name} 10m`);
-  return ms;
-}
-
-function oneOf(name: string, value: string, allowed: readonly string[]): string {
-  if (!allowed.includes(value))
-    throw usage(`--${name} ${value} is not known`, `use one of: ${allowed.join(", ")}`);
-  return value;
 }
 
 /** Checks the words of the command line and makes the request of them. */
@@ -48,9 +33,6 @@ export function buildRequest(
   if (!Number.isInteger(maxRounds) || maxRounds < 1 || maxRounds > 1000) {
     throw usage(`--max-rounds ${options.maxRounds} is out of range`, "use a whole number from 1 to 1000");
   }
-  const bandwidth = options.bandwidth === undefined ? 0 : parseSize(options.bandwidth);
-  if (bandwidth === undefined)
-    throw usage(`--bandwidth ${options.bandwidth} is no size`, "write bytes per second like 500M");
   return {
     container,
     host,
@@ -59,8 +41,10 @@ export function buildRequest(
     strategy: oneOf("strategy", options.strategy, STRATEGIES),
     maxRounds,
     timeoutMs: duration("timeout", options.timeout),
-    bandwidth,
+    bandwidth: size("bandwidth", options.bandwidth),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
+    autoConverge: options.autoConverge === true,
+    notConverging: oneOf("not-converging", options.notConverging, ["move", "stay"]),
   };
 }
 

@@ -39,15 +39,22 @@ function pauseRows(report: Report): [string, string, string?][] {
   return [
     ["freeze", ms(report.freezeMs)],
     ["network lock", ms(report.lockMs), "beside the freeze"],
+    ["snapshot", ms(report.snapshotMs)],
     ["skeleton dump", ms(report.skeletonDumpMs)],
     ["final pages", ms(report.finalPagesMs), `${bytes(report.finalBytes)}, beside the dump`],
     ["skeleton sent", ms(report.skeletonSendMs), bytes(report.skeletonBytes)],
     ["restore", ms(report.restoreMs)],
     ["  of it memory", ms(report.memoryRestoreMs)],
     ["commit", ms(report.commitMs)],
-    ["downtime", ms(report.downtimeMs), `predicted ${ms(report.predictedDowntimeMs)}`],
+    ["downtime", ms(report.downtimeMs), predicted(report)],
     ["total", ms(report.totalMs), `${bytes(report.wireBytes)} on the wire`],
   ];
+}
+
+function predicted(report: Report): string {
+  if (number(report.predictedDowntimeMs) === 0) return "not predicted";
+  const error = Math.round(100 * number(report.predictionError));
+  return `predicted ${formatMs(number(report.predictedDowntimeMs))}, off by ${error > 0 ? "+" : ""}${error} %`;
 }
 
 /** The report of a finished migration: rounds first, then where the pause went. */

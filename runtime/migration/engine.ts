@@ -24,7 +24,7 @@ import { MigrationError } from "./error.js";
 export interface EngineOptions {
   /** Path of `pclive-engine`. */
   readonly binary: string;
-  readonly role: "source" | "destination" | "checkpoint" | "restore" | "archive";
+  readonly role: "source" | "destination" | "checkpoint" | "restore" | "archive" | "measure";
   /** The engine's stderr is appended to this file. */
   readonly logFile: string;
   /** A descriptor of ours that the engine gets as number 4. */

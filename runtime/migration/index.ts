@@ -22,3 +22,4 @@ export {
   TRACKERS,
   type Tracker,
 } from "./types.js";
+export { PAGE_BYTES } from "./weigh.js";

@@ -9,6 +9,7 @@ import type { HandoverRecord, HandoverStore } from "./handover.js";
 import { isAlive, killAll } from "./process.js";
 import { usersOfScratch } from "./remains.js";
 import { PLACES, removeScratch } from "./scratch.js";
+import { undoThrottle } from "./throttle.js";
 
 const KILL_MS = 5_000;
 const MIGRATION = /^[0-9a-f]{32}$/;
@@ -36,6 +37,7 @@ export async function clearOrphan(
       remedy: "look at them: grep -l PCLIVE_SOCKET /proc/*/environ",
     });
   }
+  await undoThrottle(root);
   await removeScratch(root);
   return record;
 }

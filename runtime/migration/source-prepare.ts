@@ -8,6 +8,7 @@ import { NetworkLock } from "./netlock.js";
 import { residentBytes } from "./process.js";
 import { PLACES, type Places, Scratch } from "./scratch.js";
 import { type SourceParts, startDump } from "./switchover.js";
+import { Throttle } from "./throttle.js";
 import type { SourceContainer, Strategy, Tls, Tracker } from "./types.js";
 
 export interface SourceOptions {
@@ -56,7 +57,8 @@ export async function prepareSource(
   const scratch = await Scratch.create(options.migration, "source", options.places ?? PLACES);
   const freezer = new Freezer(cgroup);
   const lock = netns ? new NetworkLock(netns, "source") : undefined;
-  const first = { container, cgroup, strategy, libDir, scratch, freezer, lock, dump: undefined };
+  const throttle = cgroup.cpu && (await Throttle.watch(cgroup.cpu, scratch.root));
+  const first = { container, cgroup, strategy, libDir, scratch, freezer, lock, throttle, dump: undefined };
   hooks.acquired(first);
   lock?.prepare();
   hooks.still();

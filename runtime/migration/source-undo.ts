@@ -7,6 +7,7 @@ import type { SourceParts } from "./switchover.js";
 /** What is undone; without a freezer whoever froze the container keeps it so. */
 export type Undoable = Pick<SourceParts, "engine" | "cgroup" | "scratch" | "lock" | "dump"> & {
   readonly freezer: SourceParts["freezer"] | undefined;
+  readonly throttle?: SourceParts["throttle"];
 };
 
 const THAW_MS = 10_000;
@@ -29,6 +30,7 @@ export async function undoSource(
   await attempt(async () => acquired().engine?.close());
   if (step) await attempt(() => within(STEP_MS, "the step under way", step));
   await attempt(async () => acquired().lock?.unlock());
+  await attempt(async () => acquired().throttle?.undo());
   await attempt(async () => acquired().freezer?.thaw(THAW_MS));
   await attempt(async () => acquired().dump?.stop());
   // CRIU found the container frozen, and puts it back to that when it gives up.

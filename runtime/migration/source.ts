@@ -33,6 +33,7 @@ import {
   switchOver,
 } from "./switchover.js";
 import type { SourceContainer } from "./types.js";
+import { type Burden, leftToCriu, weigh } from "./weigh.js";
 
 export interface Progress {
   readonly phase: string;
@@ -41,7 +42,7 @@ export interface Progress {
   readonly wireBytes: number;
 }
 
-export type RoundReport = Answer<"round">;
+export type RoundReport = Answer<"round"> & Burden & { readonly skeletonBytes: number };
 
 type Phase =
   | { readonly kind: "new" }
@@ -118,10 +119,28 @@ export class SourceMigration {
           throw new MigrationError("wrong-state", "stop-and-copy has no rounds");
         }
         const round = parts.engine.request("round", {}, { timeoutMs: STALL_MS, restartOnProgress: true });
-        const report = await orDumpFailure(parts.dump, round);
+        const [report, burden] = await Promise.all([
+          orDumpFailure(parts.dump, round),
+          weigh(processesOf(parts.cgroup)),
+        ]);
         this.#round = report.round;
         this.#account(report);
-        return report;
+        return { ...report, ...burden, skeletonBytes: leftToCriu(burden, report.knownPages) };
+      },
+      this.#failed,
+    );
+  }
+
+  /** Lets the container have this share of its processor time until the switchover. Returns how many processors that is. */
+  throttle(share: number): Promise<number> {
+    return this.#steps.run(
+      "throttle",
+      "moving",
+      async ({ parts }) => {
+        if (parts.throttle) return parts.throttle.slow(share);
+        throw new MigrationError("unsupported", "the container's processor time cannot be limited", {
+          remedy: "migrate without --auto-converge",
+        });
       },
       this.#failed,
     );

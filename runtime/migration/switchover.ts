@@ -17,6 +17,7 @@ import { type Freezer, processesOf } from "./freezer.js";
 import type { NetworkLock } from "./netlock.js";
 import type { Scratch } from "./scratch.js";
 import type { Standstill } from "./standstill.js";
+import type { Throttle } from "./throttle.js";
 import { type Cgroup, MOVED_TOO, type SourceContainer, type Strategy } from "./types.js";
 
 /** What a source holds from begin to end. */
@@ -29,6 +30,7 @@ export interface SourceParts {
   readonly engine: Engine;
   readonly freezer: Freezer;
   readonly lock: NetworkLock | undefined;
+  readonly throttle: Throttle | undefined;
   dump: SkeletonDump | undefined;
 }
 
@@ -38,6 +40,9 @@ export interface SwitchoverReport {
   readonly frozenAt: number;
   readonly freezeMs: number;
   readonly lockMs: number;
+  /** The look at the standing container's page tables. */
+  readonly snapshotMs: number;
+  /** That, and the last pages, beside the dump. */
   readonly finalPagesMs: number;
   readonly skeletonDumpMs: number;
   readonly skeletonSendMs: number;
@@ -82,10 +87,13 @@ export async function switchOver(
 ): Promise<SwitchoverReport> {
   const { engine, freezer, lock, strategy } = parts;
   if (strategy !== "stop-and-copy") await dumpHeld(parts);
+  // Before the freeze: a task that waits for its quota takes up to a period to stop.
+  await parts.throttle?.undo();
   const frozenAt = Date.now();
   const begin = performance.now();
   const [freezeMs, lockMs] = await bothSettled(freezer.freeze(FREEZE_MS), lock?.lock() ?? Promise.resolve(0));
   standstill.begin({ frozenAt, pids: processesOf(parts.cgroup) });
+  const looking = performance.now();
   const final = strategy === "stop-and-copy" ? await copyNothing(parts) : await snapshot(engine);
   const dumping = performance.now();
   await engine.request("dump-go", {}, { timeoutMs: HELD_MS });
@@ -106,6 +114,7 @@ export async function switchOver(
     frozenAt,
     freezeMs,
     lockMs,
+    snapshotMs: dumping - looking,
     finalPagesMs: pages.totalMs,
     skeletonDumpMs,
     skeletonSendMs: skeleton.ms,

@@ -13,7 +13,13 @@ export interface Cgroup {
   /** The folder holding `freezer.state` (v1) or `cgroup.freeze` (v2). */
   readonly freezerPath: string;
   readonly procsPaths: readonly string[];
+  /** Where its processor time is limited; undefined: nowhere. */
+  readonly cpu?: CpuCgroup | undefined;
 }
+
+export type CpuCgroup =
+  | { readonly version: 1; readonly folder: string; readonly usageFolder: string }
+  | { readonly version: 2; readonly folder: string };
 
 export interface MovableContainer {
   readonly id: string;

@@ -1,12 +1,11 @@
 /** The methods of pclive.shim.v1.Checkpoints: checkpoints for our own clients, who are told more than containerd is. */
 import { z } from "zod";
 import { pclive } from "#protos/migration";
-import { type CallContext, type Methods, TtrpcError, unary } from "#ttrpc";
+import { type CallContext, type Methods, unary } from "#ttrpc";
 import { MigrationError, TRACKERS } from "../../runtime/migration/index.js";
 import { type CheckpointOutcome, type CheckpointRequest, runCheckpoint } from "../container/checkpoint.js";
 import type { ShimEnv } from "../container/env.js";
-import { ShimError } from "../errors.js";
-import { statusOf } from "../migration/status.js";
+import { told } from "../migration/told.js";
 import type { Registry } from "../service/registry.js";
 
 const api = pclive.shim.v1;
@@ -26,14 +25,14 @@ const takeSchema = z.object({
 export function checkpointService(env: ShimEnv, containers: Registry): Methods {
   return {
     Take: unary(api.TakeRequest, api.TakeReport, (message, context: CallContext) =>
-      told(env, async () => {
+      told(env.log, "checkpoint", async () => {
         const { id, direct, tracker, ...asked } = parsed(message);
         const options = { direct, tracker, signal: context.signal };
         return reportOf(await runCheckpoint(containers.get(id), requestOf(asked), options));
       }),
     ),
     TakeProgress: unary(api.TakeProgressRequest, api.TakeProgressReport, (message) =>
-      told(env, async () => ({ ...containers.get(message.id).moves.checkpoint?.progress })),
+      told(env.log, "checkpoint", async () => ({ ...containers.get(message.id).moves.checkpoint?.progress })),
     ),
   };
 }
@@ -64,23 +63,4 @@ function requestOf(asked: Omit<z.infer<typeof takeSchema>, "id" | "direct" | "tr
 function reportOf(outcome: CheckpointOutcome): pclive.shim.v1.TakeReport.$Properties {
   if (outcome.kind === "plain") return { mode: "plain", reason: outcome.reason, totalMs: outcome.totalMs };
   return { mode: "live", ...outcome.report };
-}
-
-/** Errors get the form that docs/dev/interfaces.md promises. */
-async function told<T>(env: ShimEnv, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (thrown) {
-    const error = thrown instanceof ShimError ? ofShim(thrown) : MigrationError.from(thrown, "dump-failed");
-    env.log.warn({ code: error.code, logs: error.logs }, `checkpoint: ${error.message}`);
-    throw new TtrpcError(statusOf(error), error.toWire(), { cause: error });
-  }
-}
-
-function ofShim(error: ShimError): MigrationError {
-  const codes: Readonly<Record<string, string>> = {
-    NOT_FOUND: "not-found",
-    FAILED_PRECONDITION: "wrong-state",
-  };
-  return new MigrationError(codes[error.code] ?? "dump-failed", error.message, { remedy: error.remedy });
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { CpuCgroup } from "../../runtime/migration/types.js";
 import { notFound } from "../errors.js";
 import type { CgroupPaths } from "./migratable.js";
 
@@ -24,7 +25,14 @@ export async function findCgroup(pid: number): Promise<CgroupPaths> {
   const v1 = all.controllers.get("freezer");
   const folder = v1 ?? all.unified;
   if (folder === undefined) throw notFound(`process ${pid} has no cgroup with a freezer`);
-  return { version: v1 ? 1 : 2, freezerPath: folder, procsPaths: await procsBelow(folder) };
+  const version = v1 ? 1 : 2;
+  return { version, freezerPath: folder, procsPaths: await procsBelow(folder), cpu: cpuOf(all) };
+}
+
+function cpuOf({ controllers, unified, version }: CgroupFolders): CpuCgroup | undefined {
+  const folder = controllers.get("cpu");
+  if (folder !== undefined) return { version: 1, folder, usageFolder: controllers.get("cpuacct") ?? folder };
+  return unified !== undefined && version === 2 ? { version: 2, folder: unified } : undefined;
 }
 
 export interface CgroupFolders {

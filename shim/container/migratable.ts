@@ -5,6 +5,7 @@
  * disturb it (pause, resume, checkpoint, update, exec) are refused with FAILED_PRECONDITION,
  * while Kill and Delete first ask the lease to make way.
  */
+import type { CpuCgroup } from "../../runtime/migration/types.js";
 import type { Runc } from "../../runtime/runc/runc.js";
 import type { Log } from "../log.js";
 
@@ -25,6 +26,8 @@ export interface CgroupPaths {
   readonly freezerPath: string;
   /** `cgroup.procs` of the container's cgroup and of every cgroup below it. */
   readonly procsPaths: readonly string[];
+  /** Where its processor time is limited; undefined: nowhere. */
+  readonly cpu?: CpuCgroup | undefined;
 }
 
 /** Why the user wants a moving container back. */

@@ -1,4 +1,4 @@
-/** Who may touch a container while a migration or a checkpoint has it. */
+/** Who may touch a container while a migration, a checkpoint or a measurement has it. */
 import { refused } from "../errors.js";
 import type { Interruption, MoveLease, MoveLeaseOptions } from "./migratable.js";
 
@@ -11,6 +11,7 @@ export interface CheckpointLease {
 
 type Occupant =
   | { readonly kind: "migration"; readonly options: MoveLeaseOptions }
+  | { readonly kind: "measurement" }
   | { readonly kind: "checkpoint"; readonly lease: CheckpointLease; readonly over: Promise<void> };
 
 export class MoveGuard {
@@ -48,6 +49,18 @@ export class MoveGuard {
     return lease;
   }
 
+  /**
+   * For watching its memory: nobody but migrations and checkpoints, which would watch it too, has to wait for that.
+   * @returns the end of it, idempotent
+   * @throws ShimError FAILED_PRECONDITION during a move, a checkpoint or another measurement
+   */
+  beginMeasurement(): () => void {
+    this.mustBeIdle("measure");
+    const occupant: Occupant = { kind: "measurement" };
+    this.#current = occupant;
+    return () => this.#leave(occupant);
+  }
+
   /** The checkpoint under way. */
   get checkpoint(): CheckpointLease | undefined {
     return this.#current?.kind === "checkpoint" ? this.#current.lease : undefined;
@@ -58,7 +71,7 @@ export class MoveGuard {
     this.mustBeFree(what);
     if (!this.#current) return;
     throw refused(
-      `cannot ${what}: a checkpoint of container ${this.#id} is under way`,
+      `cannot ${what}: a ${this.#current.kind} of container ${this.#id} is under way`,
       "wait for its end, then try again",
     );
   }

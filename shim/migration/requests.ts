@@ -12,6 +12,7 @@ const netns = z.union([path, z.literal("")]);
 
 const plainSchema = z.object({ migration, id: container });
 const switchoverSchema = plainSchema.extend({ waitForFiles: z.boolean() });
+const throttleSchema = plainSchema.extend({ share: z.number().min(0.01).max(1) });
 const endSchema = z.object({ migration, id: container, reason: z.string().max(8192) });
 
 const sourceSchema = z.object({
@@ -41,6 +42,7 @@ const destinationSchema = z.object({
 /** Each of these: @throws MigrationError `invalid` naming the field */
 export const plainRequest = (message: unknown) => checked(plainSchema, message);
 export const switchoverRequest = (message: unknown) => checked(switchoverSchema, message);
+export const throttleRequest = (message: unknown) => checked(throttleSchema, message);
 export const endRequest = (message: unknown) => checked(endSchema, message);
 export const sourceRequest = (message: unknown) => checked(sourceSchema, message);
 export const destinationRequest = (message: unknown) => checked(destinationSchema, message);

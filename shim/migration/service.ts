@@ -6,6 +6,7 @@ import {
   type HandoverRecord,
   HandoverStore,
   MigrationError,
+  PAGE_BYTES,
   type Places,
   SourceMigration,
 } from "../../runtime/migration/index.js";
@@ -20,6 +21,7 @@ import {
   type SourceRequest,
   sourceRequest,
   switchoverRequest,
+  throttleRequest,
   tokenText,
 } from "./requests.js";
 import { statusOf } from "./status.js";
@@ -43,6 +45,12 @@ export function migrationService(host: ShimHost, where: ServicePlaces = {}): Met
     ),
     SourceRound: unary(MigrationRequest, api.RoundReport, (message) =>
       service.call(message.migration, () => service.sourceRound(plainRequest(message))),
+    ),
+    SourceThrottle: unary(api.ThrottleRequest, api.ThrottleReport, (message) =>
+      service.call(message.migration, async () => {
+        const request = throttleRequest(message);
+        return { cpus: await service.source(request).throttle(request.share) };
+      }),
     ),
     SourceSwitchover: unary(api.SwitchoverRequest, api.SwitchoverReport, (message) =>
       service.call(message.migration, () => {
@@ -171,9 +179,11 @@ class Service {
       areas: _areas,
       ranges: _ranges,
       attachedProcesses: _attached,
+      anonymousBytes: _anonymous,
+      knownPages,
       ...report
     } = await this.source(which).round();
-    return { ...report, frozenMs: NEVER_FROZEN_MS };
+    return { ...report, memoryBytes: knownPages * PAGE_BYTES, frozenMs: NEVER_FROZEN_MS };
   }
 
   async destinationPrepare(

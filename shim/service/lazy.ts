@@ -7,6 +7,7 @@ import type { Registry } from "./registry.js";
 const MIGRATION = [
   "SourceBegin",
   "SourceRound",
+  "SourceThrottle",
   "SourceSwitchover",
   "SourceFrozen",
   "SourceFilesSent",
@@ -22,6 +23,7 @@ const MIGRATION = [
 ] as const;
 
 const CHECKPOINTS = ["Take", "TakeProgress"] as const;
+const MEASUREMENTS = ["Begin", "Look", "End"] as const;
 
 /** Messages pass undecoded: the service itself knows their types. */
 const Bytes = {
@@ -36,6 +38,12 @@ export function migrationMethods(host: ShimHost): Methods {
 export function checkpointMethods(env: ShimEnv, containers: Registry): Methods {
   return lazily(CHECKPOINTS, async () =>
     (await import("../checkpoint/service.js")).checkpointService(env, containers),
+  );
+}
+
+export function measureMethods(env: ShimEnv, containers: Registry): Methods {
+  return lazily(MEASUREMENTS, async () =>
+    (await import("../measure/service.js")).measureService(env, containers),
   );
 }
 

@@ -3,8 +3,10 @@
  */
 import { Command, InvalidArgumentError } from "commander";
 import { checkpointBench } from "./checkpoint.js";
+import { convergenceTable } from "./convergence.js";
 import { downtime } from "./downtime.js";
 import { FULL, type Plan, QUICK, STRATEGIES, type Strategy, WORKLOADS, type Workload } from "./plan.js";
+import { predictionBench } from "./prediction.js";
 import { shimBench } from "./shim.js";
 
 function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
@@ -107,4 +109,18 @@ program
       });
     },
   );
+program
+  .command("prediction")
+  .description("predicted and real downtime of containers of different sizes and loads")
+  .option("--json <file>", "where the measurements go", "build/bench/prediction.json")
+  .option("--repetitions <n>", "of each size and load", one, 3)
+  .action(async (flags: { json: string; repetitions: number }) => {
+    process.exitCode = await predictionBench(flags);
+  });
+program
+  .command("convergence")
+  .description("what the policy makes of containers of all kinds, by simulation")
+  .action(() => {
+    process.stdout.write(`${convergenceTable()}\n`);
+  });
 await program.parseAsync(process.argv);

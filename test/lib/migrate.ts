@@ -22,6 +22,9 @@ export interface MigrateWords {
   readonly maxRounds?: number;
   readonly timeout?: string;
   readonly tracker?: string;
+  readonly autoConverge?: boolean;
+  readonly notConverging?: string;
+  readonly bandwidth?: string;
 }
 
 /**
@@ -42,6 +45,9 @@ export async function migrate(
   if (words.maxRounds !== undefined) flags.push("--max-rounds", String(words.maxRounds));
   if (words.timeout !== undefined) flags.push("--timeout", words.timeout);
   if (words.tracker !== undefined) flags.push("--tracker", words.tracker);
+  if (words.bandwidth !== undefined) flags.push("--bandwidth", words.bandwidth);
+  if (words.notConverging !== undefined) flags.push("--not-converging", words.notConverging);
+  if (words.autoConverge === true) flags.push("--auto-converge");
   const child = lab.spawn(from, ["pclive", "migrate", id, to, "--json", ...flags]);
   const events: Event[] = [];
   let stderr = "";

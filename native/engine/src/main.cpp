@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // pclive-engine source|destination: moves memory for one migration, told by the shim over descriptor 3.
+// pclive-engine measure: finds what a container writes, told likewise.
 // pclive-engine checkpoint|restore: writes a container's memory into an image, or brings an image's memory
 // into a restore, told likewise. pclive-engine archive: makes an image a stream on descriptor 4, and back.
 // pclive-engine hold NETNS: keeps what is sent to the container in the meantime (hold/hold.hpp).
@@ -25,7 +26,8 @@ constexpr Role kRoles[] = {{"source", pclive::makeSourceSession},
                            {"destination", pclive::makeDestinationSession},
                            {"checkpoint", pclive::makeCheckpointSession},
                            {"restore", pclive::makeRestoreSession},
-                           {"archive", pclive::makeArchiveSession}};
+                           {"archive", pclive::makeArchiveSession},
+                           {"measure", pclive::makeMeasureSession}};
 
 const Role *findRole(const char *name) {
     for (const auto &role : kRoles)
@@ -36,7 +38,7 @@ const Role *findRole(const char *name) {
 
 int usage() {
     std::fprintf(stderr,
-                 "usage: pclive-engine source|destination|checkpoint|restore|archive\n"
+                 "usage: pclive-engine source|destination|checkpoint|restore|archive|measure\n"
                  "       pclive-engine hold NETNS\n"
                  "Descriptor %d must be a stream socket to the shim; see docs/dev/interfaces.md.\n",
                  kControlFd);

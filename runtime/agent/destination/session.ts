@@ -10,6 +10,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { z } from "zod";
 import type { pclive } from "#protos/agent";
+import { unixMs } from "../../clock.js";
 import { checkDestination } from "../check/destination.js";
 import { refusals } from "../check/finding.js";
 import { ensureName } from "../config.js";
@@ -83,6 +84,7 @@ export class DestinationSession {
   private listen(): void {
     this.call.on("data", (message: In) => {
       if (message.message === "rootfsDiff") return this.takeRootfs(message.rootfsDiff ?? {});
+      if (message.message === "clock") return this.tellClock();
       if (message.message === undefined)
         return this.lose(new AgentError("PROTOCOL", "a message of an unknown kind"));
       if (message.message === "abort")
@@ -96,6 +98,10 @@ export class DestinationSession {
   private lose(error: AgentError): void {
     this.inbox.fail(error);
     this.lost.abort(error);
+  }
+
+  private tellClock(): void {
+    if (!this.call.destroyed) this.call.write({ clock: { at: unixMs() } });
   }
 
   private async receive(): Promise<void> {

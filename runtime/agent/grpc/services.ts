@@ -20,5 +20,6 @@ export const agentRpc = {
   status: method("/pclive.agent.v1.Agent/Status", agent.StatusRequest, agent.StatusReport),
   cancel: method("/pclive.agent.v1.Agent/Cancel", agent.CancelRequest, agent.CancelReply),
   checkpoint: method("/pclive.agent.v1.Agent/Checkpoint", agent.CheckpointRequest, agent.CheckpointEvent),
+  dirtyRate: method("/pclive.agent.v1.Agent/DirtyRate", agent.DirtyRateRequest, agent.DirtyRateEvent),
   restore: method("/pclive.agent.v1.Agent/Restore", agent.RestoreRequest, agent.RestoreReport),
 };

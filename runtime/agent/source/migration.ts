@@ -47,6 +47,8 @@ export interface Running {
   readonly request: MigrationRequest;
   readonly subject: Subject;
   readonly migration: string;
+  /** The other host's name. */
+  readonly peer: string;
   readonly stream: PeerStream;
   readonly shim: ShimClient;
   readonly rootfs: RootfsSync;
@@ -246,6 +248,7 @@ export class SourceMigration implements Live {
       request: this.request,
       subject,
       migration: this.migration,
+      peer: this.connection?.name ?? this.peer,
       stream,
       shim,
       rootfs,
@@ -272,11 +275,19 @@ export class SourceMigration implements Live {
     if (entry === undefined) throw new AgentError("INTERNAL", "committed without a journal entry");
     this.entry = { ...entry, phase: "committed" };
     await finishCommitted(running, this.entry, {
-      moved: () =>
-        this.event({
-          report: this.figures.report(this.container, this.connection?.name ?? this.peer, this.strategy),
-        }),
+      moved: () => {
+        this.event({ report: this.figures.report(this.container, running.peer, this.strategy) });
+        this.learn(running.peer);
+      },
       failed: (error, runsHere) => this.fail(error, runsHere),
+    });
+  }
+
+  private learn(peer: string): void {
+    const past = this.figures.past(peer, this.strategy);
+    if (past === undefined) return;
+    this.context.costs.add(past).catch((error: unknown) => {
+      this.log.warn({ error: AgentError.from(error).message }, "what the switchover cost is not kept");
     });
   }
 

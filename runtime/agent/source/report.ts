@@ -1,6 +1,7 @@
 /** The figures of a migration, gathered on the way. */
 import type { pclive } from "#protos/agent";
-import type { Prediction } from "./policy.js";
+import type { Costs, PastSwitchover, Weight } from "../../migration/convergence/costs.js";
+import { dumpAlone, type Prediction } from "../../migration/convergence/prediction.js";
 
 type Round = pclive.agent.v1.IRound;
 type Report = pclive.agent.v1.IReport;
@@ -11,6 +12,10 @@ export class Figures {
   readonly rounds: Round[] = [];
   tracker = "";
   predictedMs = 0;
+  /** As counted in the last round. */
+  weight: Weight | undefined;
+  throttledTo = 0;
+  reason = "";
   switchover: pclive.shim.v1.SwitchoverReport | undefined;
   ready: pclive.peer.v1.IReady | undefined;
   readyAt = 0;
@@ -37,6 +42,36 @@ export class Figures {
     return round;
   }
 
+  /** What this switchover has taught; undefined when it had no rounds, or did not end as it should. */
+  past(peer: string, strategy: string): PastSwitchover | undefined {
+    const { switchover, ready, weight } = this;
+    if (!switchover || !ready || !weight || !(this.runningAt > switchover.frozenAt)) return undefined;
+    const pagesMs = Math.max(0, switchover.finalPagesMs - switchover.snapshotMs);
+    const known = {
+      stop: Math.max(switchover.freezeMs, switchover.lockMs),
+      snapshot: switchover.snapshotMs,
+      send: switchover.skeletonSendMs,
+      restore: ready.restoreMs ?? 0,
+      commit: this.runningAt - this.readyAt,
+    };
+    const explained = Object.values(known).reduce((sum, ms) => sum + ms, 0);
+    const dumpMs = Math.max(switchover.skeletonDumpMs, pagesMs);
+    const costs: Costs = {
+      ...known,
+      dump: dumpAlone(switchover.skeletonDumpMs, pagesMs),
+      ready: Math.max(0, this.downtimeMs - explained - dumpMs),
+    };
+    return { peer, strategy, weight, costs };
+  }
+
+  private get predictionError(): number {
+    return this.predictedMs > 0 && this.downtimeMs > 0 ? this.predictedMs / this.downtimeMs - 1 : 0;
+  }
+
+  private get downtimeMs(): number {
+    return this.runningAt - (this.switchover?.frozenAt ?? this.runningAt);
+  }
+
   report(container: string, host: string, strategy: string): Report {
     const { switchover, ready, running } = this;
     return {
@@ -47,6 +82,7 @@ export class Figures {
       rounds: this.rounds,
       freezeMs: switchover?.freezeMs ?? 0,
       lockMs: switchover?.lockMs ?? 0,
+      snapshotMs: switchover?.snapshotMs ?? 0,
       finalPagesMs: switchover?.finalPagesMs ?? 0,
       skeletonDumpMs: switchover?.skeletonDumpMs ?? 0,
       skeletonSendMs: switchover?.skeletonSendMs ?? 0,
@@ -54,7 +90,7 @@ export class Figures {
       memoryRestoreMs: ready?.memoryRestoreMs ?? 0,
       // Both by this host's clock: the two hosts' clocks may differ by more than a downtime.
       commitMs: this.runningAt - this.readyAt,
-      downtimeMs: this.runningAt - (switchover?.frozenAt ?? this.runningAt),
+      downtimeMs: this.downtimeMs,
       totalMs: this.runningAt - this.began,
       wireBytes: switchover?.wireBytes ?? 0,
       finalBytes: switchover?.finalBytes ?? 0,
@@ -62,6 +98,9 @@ export class Figures {
       rssBytes: running?.rssBytes ?? 0,
       predictedDowntimeMs: this.predictedMs,
       frozenInRoundsMs: this.rounds.reduce((sum, one) => sum + (one.frozenMs ?? 0), 0),
+      predictionError: this.predictionError,
+      throttledTo: this.throttledTo,
+      reason: this.reason,
       pid: running?.pid ?? 0,
     };
   }

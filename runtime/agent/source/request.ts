@@ -4,7 +4,7 @@ import type { pclive } from "#protos/agent";
 import { AgentError } from "../errors.js";
 import { identifier, strategyName } from "../manifest.js";
 
-const DEFAULTS = { downtimeMs: 100, maxRounds: 30, timeoutMs: 600_000 } as const;
+const DEFAULTS = { downtimeMs: 100, maxRounds: 100, timeoutMs: 600_000 } as const;
 
 const orDefault = (value: number, fallback: number) => (value > 0 ? value : fallback);
 
@@ -30,6 +30,8 @@ const schema = z.object({
     .transform((ms) => orDefault(ms, DEFAULTS.timeoutMs)),
   /** bytes/s; 0: no limit */
   bandwidth: z.int().min(0),
+  autoConverge: z.boolean(),
+  notConverging: z.union([z.literal("").transform(() => "move" as const), z.enum(["move", "stay"])]),
   tracker: z.union([z.literal("").transform(() => "auto" as const), z.enum(["auto", "uffd", "soft-dirty"])]),
 });
 export type MigrationRequest = z.output<typeof schema>;
@@ -51,5 +53,7 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 /** Fields at their default are not own properties of a decoded message. */
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
-  return { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker };
+  const { autoConverge, notConverging } = m;
+  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker };
+  return { container, namespace, host, ...asked, autoConverge, notConverging };
 }

@@ -1,17 +1,20 @@
 /** The source's end of the stream between two agents. */
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { pclive } from "#protos/agent";
+import { unixMs } from "../../clock.js";
 import { AgentError, fromPeerError } from "../errors.js";
 import { duplex, writeMessage } from "../grpc/method.js";
 import { peerRpc } from "../grpc/services.js";
 import { Inbox } from "../inbox.js";
 import type { Peer } from "../peer.js";
+import { type ClockReading, type ClockRelation, relate } from "./clocks.js";
 
 type Out = pclive.peer.v1.IToDestination;
 type In = pclive.peer.v1.ToSource;
 type Kind = Exclude<NonNullable<In["message"]>, "refused">;
 
 const STALL_MS = 30_000;
+const CLOCK_MS = 10_000;
 
 export class PeerStream {
   private readonly stream: ClientDuplexStream<Out, In>;
@@ -19,6 +22,7 @@ export class PeerStream {
   /** Newest figures of the destination's staging. */
   staged = 0;
   backlog = 0;
+  private readonly readings: ClockReading[] = [];
 
   constructor(peer: Peer) {
     this.stream = duplex(peer.client, peerRpc.migrate);
@@ -45,6 +49,26 @@ export class PeerStream {
   ): Promise<NonNullable<In[K]>> {
     const message = await this.inbox.next(kind, timeoutMs, signal);
     return (message as unknown as Record<K, NonNullable<In[K]>>)[kind];
+  }
+
+  /** Asks the peer for its time, so many times in a row. */
+  async readClock(times: number, signal: AbortSignal): Promise<void> {
+    for (let i = 0; i < times; i++) {
+      const sentAt = unixMs();
+      await this.send({ clock: {} });
+      const { at } = await this.expect("clock", CLOCK_MS, signal);
+      this.readings.push({ sentAt, peerAt: at ?? 0, receivedAt: unixMs() });
+    }
+  }
+
+  /** Of the two hosts' clocks; undefined before `readClock`. */
+  get clocks(): ClockRelation | undefined {
+    return relate(this.readings);
+  }
+
+  /** The shortest that was seen; 0 before `readClock`. */
+  get roundTripMs(): number {
+    return this.clocks?.roundTripMs ?? 0;
   }
 
   /** Says that nothing will come of it, and hangs up. Never fails. */

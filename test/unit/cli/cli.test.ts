@@ -12,6 +12,7 @@ const OPTIONS: MigrateOptions = {
   maxRounds: "30",
   timeout: "10m",
   tracker: "auto",
+  notConverging: "move",
 };
 
 function usageError(change: Partial<MigrateOptions>): CliError {

@@ -30,7 +30,16 @@ const round = {
     bytes: 40960,
     wireBytes: 20000,
   },
-  ...{ ranges: 3, attachMs: 1.5, attachedProcesses: 1, scanMs: 1, readMs: 1, sendMs: 1, totalMs: 4 },
+  ...{
+    ranges: 3,
+    attachMs: 1.5,
+    attachedProcesses: 1,
+    scanMs: 1,
+    readMs: 1,
+    sendMs: 1,
+    totalMs: 4,
+    knownPages: 2,
+  },
 };
 
 const ordinary: Record<string, (request: Record<string, unknown>) => object> = {

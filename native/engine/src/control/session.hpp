@@ -35,13 +35,14 @@ class Session {
     virtual void abort() noexcept = 0;
 };
 
-/// Implemented in src/source/, src/dest/, src/checkpoint/, src/restore/ and src/archive/. `events` outlives
-/// the session.
+/// Implemented in src/source/, src/dest/, src/checkpoint/, src/restore/, src/archive/ and src/measure/.
+/// `events` outlives the session.
 std::unique_ptr<Session> makeSourceSession(Events &events);
 std::unique_ptr<Session> makeCheckpointSession(Events &events);
 std::unique_ptr<Session> makeDestinationSession(Events &events);
 std::unique_ptr<Session> makeRestoreSession(Events &events);
 std::unique_ptr<Session> makeArchiveSession(Events &events);
+std::unique_ptr<Session> makeMeasureSession(Events &events);
 
 /// What this kernel lets the source do; implemented in src/control/features.cpp.
 struct Features {

@@ -138,6 +138,9 @@ Json Container::finishRound(RoundState &state) {
     tellGone(state.sink);
     auto more = state.sink.endRound(round_);
     auto totals = state.sink.totals();
+    uint64_t known = 0;
+    for (const auto &[pid, process] : processes_)
+        known += process->knownPages();
     Json answer{{"round", round_},
                 {"processes", state.processes},
                 {"skippedProcesses", state.skipped},
@@ -153,7 +156,8 @@ Json Container::finishRound(RoundState &state) {
                 {"scanMs", state.scanMs},
                 {"readMs", totals.readMs},
                 {"sendMs", totals.sendMs},
-                {"totalMs", state.watch.ms()}};
+                {"totalMs", state.watch.ms()},
+                {"knownPages", known}};
     answer.update(more);
     return answer;
 }

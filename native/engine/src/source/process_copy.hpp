@@ -40,6 +40,8 @@ class ProcessCopy {
 
     /// All that the peer has to hold now.
     [[nodiscard]] Ranges held() const { return held_.ranges(); }
+    /// Pages of the handled areas that were present at the last look, empty ones too.
+    [[nodiscard]] uint64_t knownPages() const { return known_.pages(); }
     /// The handled areas of the last look.
     [[nodiscard]] const Ranges &areas() const { return areas_; }
     [[nodiscard]] const ProcessId &id() const { return id_; }
