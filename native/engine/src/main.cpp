@@ -22,12 +22,10 @@ struct Role {
     const char *name;
     std::unique_ptr<pclive::Session> (*make)(pclive::Events &);
 };
-constexpr Role kRoles[] = {{"source", pclive::makeSourceSession},
-                           {"destination", pclive::makeDestinationSession},
-                           {"checkpoint", pclive::makeCheckpointSession},
-                           {"restore", pclive::makeRestoreSession},
-                           {"archive", pclive::makeArchiveSession},
-                           {"measure", pclive::makeMeasureSession}};
+constexpr Role kRoles[] = {
+    {"source", pclive::makeSourceSession},         {"destination", pclive::makeDestinationSession},
+    {"checkpoint", pclive::makeCheckpointSession}, {"restore", pclive::makeRestoreSession},
+    {"archive", pclive::makeArchiveSession},       {"measure", pclive::makeMeasureSession}};
 
 const Role *findRole(const char *name) {
     for (const auto &role : kRoles)
