@@ -84,8 +84,8 @@ export class RestoredInit implements InitSource {
 
   /** With the engine when it can, else by runC and CRIU alone. */
   async #restore(io: ProcessIo): Promise<void> {
-    const { id, bundle, runc, options, log } = this.#context;
-    const how: RestoreOptions = {
+    const { bundle, options } = this.#context;
+    const how = {
       bundle,
       imagePath: this.#images,
       workPath: options.criuWorkPath || join(bundle, "work"),
@@ -94,6 +94,15 @@ export class RestoredInit implements InitSource {
       noPivot: options.noPivotRoot,
       ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
     };
+    try {
+      await this.#fromImage(how);
+    } catch (error) {
+      throw await restoreFailure(join(how.workPath, "restore.log"), error);
+    }
+  }
+
+  async #fromImage(how: RestoreOptions): Promise<void> {
+    const { id, runc, log } = this.#context;
     const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
     const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how });
     if (outcome.kind === "restored") return log.info({ id, ...outcome }, "restored by the engine");
@@ -113,6 +122,13 @@ export function runtimeFailure(what: string, error: unknown): ShimError {
 export function streamFailure(error: unknown): never {
   const remedy = error instanceof ShimError ? error.remedy : "see the shim's log";
   throw new ShimError("UNKNOWN", `standard streams: ${messageOf(error)}`, remedy, error);
+}
+
+/** runC only says that CRIU failed; CRIU's log, which goes with the bundle, says why. */
+async function restoreFailure(criuLog: string, error: unknown): Promise<ShimError> {
+  const { failureIn } = await import("../../runtime/criu/log.js");
+  const why = await failureIn(criuLog);
+  return runtimeFailure("restore", why === undefined ? error : new Error(`${messageOf(error)}: ${why}`));
 }
 
 async function startAndFindPid(

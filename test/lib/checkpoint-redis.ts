@@ -80,7 +80,7 @@ export class CheckpointedRedis {
     return endTask(this.lab, HOST, this.redis.options.id);
   }
 
-  /** From the last image of the tool, by its own means; what is restored is taken away again. */
+  /** From the last image of the tool, just read once, by its own means; what is restored is taken away again. */
   async restore(tool: Tool): Promise<Restored> {
     const { lab, redis, bundle } = this;
     const { id, address, memoryMb } = redis.options;
@@ -88,6 +88,7 @@ export class CheckpointedRedis {
     const freeWarm = await warmMemory(lab, Math.round(memoryMb * 1.25));
     const script = `until [ "$(redis-cli -h ${address} ping 2>/dev/null)" = PONG ]; do sleep .005; done; date +%s%3N`;
     try {
+      await lab.exec(HOST, ["sh", "-c", `cat ${images}/* >/dev/null`]);
       await freeWarm();
       const answer = lab.exec("c", ["sh", "-c", script], { timeoutMs: RESTORE_MS });
       answer.catch(() => undefined);

@@ -269,11 +269,11 @@ class Child {
 };
 
 void loadsPages() {
-    for (bool summed : {false, true}) {
+    for (uint64_t chunk : {0, 512 << 10, 500001}) { // none; of whole pages; not
         TempDir dir;
         ImageFiles files = usualImage();
-        if (summed)
-            addSums(files, 512 << 10);
+        if (chunk)
+            addSums(files, chunk);
         writeImage(dir.path(), files);
         Opened opened(dir.path());
         Child child;
@@ -307,6 +307,19 @@ void noticesAFlippedBit() {
         std::string text = throwsCode("images", [&] { loader.run(); });
         CHECK(text.find("pages-1.img") != std::string::npos);
     }
+}
+
+void noticesAFileThatIsCutOffMeanwhile() {
+    TempDir dir;
+    writeImage(dir.path(), usualImage());
+    Opened opened(dir.path());
+    Child child;
+    pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
+    auto chunks = restore::makeChunks(opened.layers, opened.plan, {&area, 1});
+    restore::Loader loader(opened.layers, chunks, child.pid(), 2);
+    std::filesystem::resize_file(dir.path("pages-1.img"), 10 * kPage);
+    std::string text = throwsCode("images", [&] { loader.run(); });
+    CHECK(text.find("ends too early") != std::string::npos);
 }
 
 void survivesTheEndOfCriu() {
@@ -396,6 +409,7 @@ int main(int argc, char **argv) {
                      {"the shadow has the rest", shadowHasTheRest},
                      {"pages are loaded", loadsPages},
                      {"a flipped bit is noticed", noticesAFlippedBit},
+                     {"a file that is cut off meanwhile is noticed", noticesAFileThatIsCutOffMeanwhile},
                      {"the end of CRIU is noticed", survivesTheEndOfCriu},
                      {"the role restores", restoresByTheRole},
                      {"the role refuses a flipped bit", roleRefusesAFlippedBit},

@@ -2,6 +2,7 @@
 #include "restore/loader.hpp"
 
 #include "control/parallel.hpp"
+#include "restore/mapped_chunk.hpp"
 #include "wire/crc32c.hpp"
 #include <algorithm>
 #include <fcntl.h>
@@ -9,19 +10,20 @@
 namespace pclive::restore {
 namespace {
 
-/// Small enough that what was read is still in the processor's cache when it is written.
-constexpr size_t kBufferBytes = 128u << 10;
+/// Small enough that what the sum was made of is still in the processor's cache when it is written.
+constexpr size_t kStepBytes = 128u << 10;
 constexpr uint64_t kAheadBytes = 16u << 20;
 
 } // namespace
 
-/// One thread's part: chunk after chunk through one buffer.
+/// One thread's part: chunk after chunk, in steps.
 class Loader::Worker {
   public:
-    explicit Worker(Loader &loader) : loader_(loader), remote_(loader.pid_), buffer_(kBufferBytes) {}
+    explicit Worker(Loader &loader) : loader_(loader), remote_(loader.pid_) {}
 
     void load(const Chunk &chunk) {
         const auto &file = loader_.layers_.files()[chunk.file];
+        MappedChunk mapped(file, chunk.begin, chunk.end);
         piece_ = loader_.chunks_.pieces.data() + chunk.first;
         end_ = piece_ + chunk.count;
         uint32_t sum = 0;
@@ -30,11 +32,11 @@ class Loader::Worker {
                 break;
             if (!chunk.sum)
                 at = std::max(at, piece_->offset);
-            size_t size = chunk.sum ? std::min<uint64_t>(kBufferBytes, chunk.end - at) : runFrom(at);
-            readAt(file.fd.get(), buffer_.data(), size, at, file.path);
+            size_t size = chunk.sum ? std::min<uint64_t>(kStepBytes, chunk.end - at) : runFrom(at);
+            const uint8_t *bytes = mapped.need(at, size);
             if (chunk.sum)
-                sum = wire::crc32c(sum, buffer_.data(), size);
-            place(at, size);
+                sum = wire::crc32c(sum, bytes, size);
+            place(bytes, at, size);
             at += size;
         }
         if (chunk.sum && !loader_.stop_ && sum != *chunk.sum)
@@ -47,22 +49,22 @@ class Loader::Worker {
         uint64_t end = at;
         for (const Piece *piece = piece_; piece != end_ && piece->offset <= end; piece++) {
             end = std::max(end, piece->offset + piece->size);
-            if (end - at >= kBufferBytes)
-                return kBufferBytes;
+            if (end - at >= kStepBytes)
+                return kStepBytes;
         }
         return end - at;
     }
 
-    /// Writes what the buffer has of the pieces, and moves on to the first that is not done.
-    void place(uint64_t at, size_t size) {
+    /// Writes what `bytes` has of the pieces, and moves on to the first that is not done.
+    void place(const uint8_t *bytes, uint64_t at, size_t size) {
         uint64_t placed = 0;
         for (; piece_ != end_ && piece_->offset < at + size; piece_++) {
             uint64_t low = std::max(piece_->offset, at);
             uint64_t high = std::min(piece_->offset + piece_->size, at + size);
-            remote_.add(buffer_.data() + (low - at), piece_->remote + (low - piece_->offset), high - low);
+            remote_.add(bytes + (low - at), piece_->remote + (low - piece_->offset), high - low);
             placed += high - low;
             if (piece_->offset + piece_->size > at + size)
-                break; // the rest comes with the next buffer
+                break; // the rest comes with the next step
         }
         remote_.flush();
         loader_.bytes_ += placed;
@@ -70,7 +72,6 @@ class Loader::Worker {
 
     Loader &loader_;
     dest::Remote remote_;
-    std::vector<uint8_t> buffer_;
     const Piece *piece_ = nullptr, *end_ = nullptr; // what is left of the chunk
 };
 
