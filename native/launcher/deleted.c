@@ -3,11 +3,10 @@
 // be started.
 #define _GNU_SOURCE
 #include "launcher.h"
+#include "socket.h"
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { MAX_FILE = 4096 };
@@ -33,18 +32,7 @@ static int socketIsClean(void) {
         return 0;
     address[size] = '\0';
     const char *path = strncmp(address, "unix://", 7) == 0 ? address + 7 : address;
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof name.sun_path)
-        return 0;
-    strcpy(name.sun_path, path);
-    if (access(path, F_OK) != 0)
-        return 1;
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return 0;
-    const int served = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
-    close(fd);
-    return served;
+    return access(path, F_OK) != 0 || isServed(path);
 }
 
 // As in the flags of the shim; without it the bundle is the current directory.

@@ -146,13 +146,22 @@ static int startServer(const struct prepared *prepared, char **argv) {
 
 static int start(char **argv) {
     struct prepared prepared;
+    int status = 1;
     if (!keepInput(START_MS))
         return errno == ETIMEDOUT ? tooSlow() : fail("standard input");
-    if (!prepare(argv, &prepared))
-        return startServer(NULL, argv);
-    const int status = startServer(&prepared, argv);
-    if (status != 0)
-        unprepare(&prepared);
+    switch (prepare(argv, &prepared)) {
+    case PREPARED_NOTHING:
+        status = startServer(NULL, argv);
+        break;
+    case PREPARED_SOCKET:
+        status = startServer(&prepared, argv);
+        if (status != 0)
+            unprepare(&prepared);
+        break;
+    case PREPARED_ALL:
+        status = writeAll(STDOUT_FILENO, prepared.address, strlen(prepared.address));
+        break;
+    }
     return status;
 }
 

@@ -1,18 +1,16 @@
 #define _GNU_SOURCE
 #include "prepare.h"
+#include "socket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 // As in shim/cli/socket.ts.
 #define SOCKET_DIR "/run/containerd/s"
-enum { BACKLOG = 511, MAX_NAME = 128 };
 
 struct names {
     const char *namespace, *id, *address;
@@ -46,22 +44,6 @@ static int readFlags(char **argv, struct names *names) {
     return argv[1] == NULL && names->namespace != NULL && names->id != NULL && names->address != NULL;
 }
 
-static int isLetterOrDigit(char byte) {
-    return (byte >= '0' && byte <= '9') || ((byte | 32) >= 'a' && (byte | 32) <= 'z');
-}
-
-// Letters and digits, with single signs between them.
-static int isIdentifier(const char *name) {
-    size_t size = 0;
-    for (; name[size] != '\0'; size++) {
-        if (isLetterOrDigit(name[size]))
-            continue;
-        if (strchr("._-", name[size]) == NULL || size == 0 || !isLetterOrDigit(name[size + 1]))
-            return 0;
-    }
-    return size > 0 && size <= MAX_NAME;
-}
-
 // Whether the path is what it would be made to, without dots and with single slashes.
 static int isNormal(const char *path) {
     const size_t size = strlen(path);
@@ -69,12 +51,13 @@ static int isNormal(const char *path) {
            strstr(path, "/.") == NULL;
 }
 
-static int nameSocket(const struct names *names, struct prepared *prepared) {
+static int nameSocket(const struct names *names, const char *group, struct prepared *prepared) {
     char named[PATH_MAX], hex[SHA256_HEX];
     const char *address = names->address + (strncmp(names->address, "unix://", 7) == 0 ? 7 : 0);
     if (!isNormal(address))
         return 0;
-    const int size = snprintf(named, sizeof named, "%s/%s/%s", address, names->namespace, names->id);
+    const int size =
+        snprintf(named, sizeof named, "%s/%s/%s", address, names->namespace, *group ? group : names->id);
     if (size >= (int)sizeof named)
         return 0;
     sha256(named, (size_t)size, hex);
@@ -83,25 +66,8 @@ static int nameSocket(const struct names *names, struct prepared *prepared) {
     return 1;
 }
 
-// One that is there already is left to the shim, which asks whether it is served.
-static int listenAt(const char *path) {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    if ((mkdir(SOCKET_DIR, 0700) < 0 && errno != EEXIST) || strlen(path) >= sizeof name.sun_path)
-        return -1;
-    strcpy(name.sun_path, path);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    // Only our own user may connect.
-    const mode_t before = umask(0177);
-    const int bound = bind(fd, (struct sockaddr *)&name, sizeof name) == 0;
-    umask(before);
-    if (bound && listen(fd, BACKLOG) == 0)
-        return fd;
-    if (bound)
-        unlink(path);
-    close(fd);
-    return -1;
+static int makeFolder(const char *path) {
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
 // Readers see the old file or the new one, never half of one.
@@ -114,19 +80,22 @@ static int writeAddress(const char *address) {
     return close(fd) == 0 && whole && rename("address.tmp", "address") == 0;
 }
 
-int prepare(char **argv, struct prepared *prepared) {
+enum preparation prepare(char **argv, struct prepared *prepared) {
     struct names names = {0};
+    char group[MAX_GROUP];
     if (!readFlags(argv, &names) || !isIdentifier(names.namespace) || !isIdentifier(names.id) ||
-        !inputIsPlain(names.id) || !specIsPlain() || !nameSocket(&names, prepared))
-        return 0;
-    prepared->listening = listenAt(prepared->path);
+        !inputIsPlain(names.id) || !readGroup(group) || !nameSocket(&names, group, prepared))
+        return PREPARED_NOTHING;
+    prepared->listening = makeFolder(SOCKET_DIR) ? listenAt(prepared->path) : -1;
     if (prepared->listening < 0)
-        return 0;
+        return errno == EADDRINUSE && isServed(prepared->path) && writeAddress(prepared->address)
+                   ? PREPARED_ALL
+                   : PREPARED_NOTHING;
     if (writeAddress(prepared->address))
-        return 1;
+        return PREPARED_SOCKET;
     close(prepared->listening);
     unlink(prepared->path);
-    return 0;
+    return PREPARED_NOTHING;
 }
 
 void unprepare(const struct prepared *prepared) {

@@ -1,10 +1,10 @@
-// Whether config.json is that of a container with a shim of its own, and all right as far as the shim's start
-// judges it (shim/bundle/spec.ts). Anything else, and anything unusual, is left to the shim, which tells what
-// is wrong.
+// The group of a container, and whether its config.json is all right as far as the shim's start judges it
+// (shim/bundle/spec.ts). Anything unusual is left to the shim, which tells what is wrong.
 #define _GNU_SOURCE
 #include "json.h"
 #include "prepare.h"
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,12 +15,23 @@ static int isNull(struct json *json) {
     return jsonPeek(json) == JSON_NULL;
 }
 
+// Those that put containers into one shim, the first that is set counts; see shim/cli/socket.ts.
+static const char *const GROUPS[] = {"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"};
+enum { GROUP_KINDS = sizeof GROUPS / sizeof *GROUPS };
+
+struct spec {
+    struct jsonString groups[GROUP_KINDS];
+};
+
 static int annotation(struct json *json, struct jsonString key, void *data) {
-    (void)data;
+    struct spec *spec = data;
     struct jsonString value;
-    // Those that put containers into one shim, see shim/cli/socket.ts.
-    return key.plain && !jsonIs(key, "io.containerd.runc.v2.group") &&
-           !jsonIs(key, "io.kubernetes.cri.sandbox-id") && jsonText(json, &value);
+    if (!key.plain || !jsonText(json, &value))
+        return 0;
+    for (int i = 0; i < GROUP_KINDS; i++)
+        if (jsonIs(key, GROUPS[i]))
+            spec->groups[i] = value;
+    return 1;
 }
 
 static int namespaceMember(struct json *json, struct jsonString key, void *data) {
@@ -54,13 +65,12 @@ static int linuxMember(struct json *json, struct jsonString key, void *data) {
 }
 
 static int specMember(struct json *json, struct jsonString key, void *data) {
-    (void)data;
     if (!key.plain)
         return 0;
     if (isNull(json))
         return jsonSkip(json);
     if (jsonIs(key, "annotations"))
-        return jsonObject(json, annotation, NULL);
+        return jsonObject(json, annotation, data);
     if (jsonIs(key, "linux"))
         return jsonObject(json, linuxMember, NULL);
     if (jsonIs(key, "process") || jsonIs(key, "root"))
@@ -68,26 +78,43 @@ static int specMember(struct json *json, struct jsonString key, void *data) {
     return jsonSkip(json);
 }
 
-static int isPlain(const char *text, size_t size) {
-    struct json json = {.next = text, .end = text + size};
-    return jsonObject(&json, specMember, NULL) && jsonAtEnd(&json);
+// Empty when none is set.
+static int copyGroup(const struct spec *spec, char group[MAX_GROUP]) {
+    *group = '\0';
+    for (int i = 0; i < GROUP_KINDS; i++) {
+        const struct jsonString *name = &spec->groups[i];
+        if (name->size == 0)
+            continue;
+        if (!name->plain || name->size >= MAX_GROUP || memchr(name->begin, '\0', name->size) != NULL)
+            return 0;
+        memcpy(group, name->begin, name->size);
+        group[name->size] = '\0';
+        return isIdentifier(group);
+    }
+    return 1;
 }
 
-int specIsPlain(void) {
+static int groupIn(const char *text, size_t size, char group[MAX_GROUP]) {
+    struct json json = {.next = text, .end = text + size};
+    struct spec spec = {0};
+    return jsonObject(&json, specMember, &spec) && jsonAtEnd(&json) && copyGroup(&spec, group);
+}
+
+int readGroup(char group[MAX_GROUP]) {
     const int fd = open("config.json", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return 0;
     struct stat about;
-    int plain = 0;
+    int known = 0;
     if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0 && about.st_size <= MAX_SPEC) {
         const size_t size = (size_t)about.st_size;
-        // Written by containerd before the start: it does not change. A private copy of a small file.
+        // Written by containerd before the start: it does not change.
         char *text = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (text != MAP_FAILED) {
-            plain = read(fd, text, size) == (ssize_t)size && isPlain(text, size);
+            known = read(fd, text, size) == (ssize_t)size && groupIn(text, size, group);
             munmap(text, size);
         }
     }
     close(fd);
-    return plain;
+    return known;
 }

@@ -52,8 +52,6 @@ export class Publisher implements EventSink {
   }
 
   async #work(): Promise<void> {
-    // What the caller has to answer goes out first.
-    await new Promise((resolve) => setImmediate(resolve));
     for (;;) {
       const event = this.#queue.shift();
       if (!event) break;

@@ -34,6 +34,8 @@ export class Container {
     readonly rootfs: containerd.types.Mount.$Properties[],
     /** The runtime options of a Create that names none of its own. */
     readonly options?: google.protobuf.Any.$Properties,
+    /** What is waited for after the end of a process, so that nothing overtakes it. */
+    readonly toldEnd: (id: string) => Promise<void> = async () => {},
   ) {}
 
   get deleted(): boolean {
@@ -78,8 +80,10 @@ export class Container {
   killAll(signal: number, how?: As) {
     return this.call("Kill", { id: this.id, signal, all: true }, how);
   }
-  wait(execId = "", how?: As) {
-    return this.call("Wait", { id: this.id, execId }, how);
+  async wait(execId = "", how?: As) {
+    const answer = await this.call("Wait", { id: this.id, execId }, how);
+    if (answer) await this.toldEnd(execId || this.id);
+    return answer;
   }
   delete(execId = "", how?: As) {
     return this.call("Delete", { id: this.id, execId }, how);

@@ -81,6 +81,13 @@ export class EventService {
     );
   }
 
+  /** Resolves when the end of the process has been told, or that takes long. */
+  async ended(id: string): Promise<void> {
+    const isEnd = ({ topic, message }: SeenEvent) =>
+      topic === "/tasks/exit" && (message as containerd.events.TaskExit.$Properties).id === id;
+    await until(() => this.seen.some(isEnd), 2000).catch(() => {});
+  }
+
   /** @param without topics that are passed over */
   describe(record: Record, without: readonly string[] = []): string[] {
     const told = this.seen.filter(({ topic }) => !without.includes(topic));

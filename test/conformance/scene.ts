@@ -124,7 +124,16 @@ export class Scene {
     const shim = await connectTo(this.candidate, address);
     const rootfs = [{ type: "bind", source: this.rootfs, options: ["rbind", "rw"] }];
     const { name, id, bundle } = bundled;
-    const container = new Container(name, id, bundle, shim, this.record, rootfs, this.driver.options);
+    const container = new Container(
+      name,
+      id,
+      bundle,
+      shim,
+      this.record,
+      rootfs,
+      this.driver.options,
+      (ended) => this.#toldEnd(ended),
+    );
     const { shimPid } = await shim.task.Connect({ id });
     this.#started.push({ ...bundled, container, address, shimPid });
     return container;
@@ -246,6 +255,11 @@ export class Scene {
     for (const each of this.#started) await this.#shutDown(each);
     if (this.#eventsMatter) this.#noteEvents();
     this.note("left behind", this.#leftovers().join("\n"));
+  }
+
+  /** The stock shim sends events when it comes to it: without this its event of a Delete may overtake that of the end. */
+  async #toldEnd(id: string): Promise<void> {
+    if (this.candidate.name === "stock") await this.events.ended(id);
   }
 
   #noteEvents(): void {

@@ -4,15 +4,13 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { ShimBench, type Spec, until } from "./bundle.js";
 
-const GROUP = "io.containerd.runc.v2.group";
-
-/** The quick way, and one that only the shim's own code goes. */
+/** The quick way, and one that only the shim's own code goes: nobody else reads such a name. */
 const WAYS: readonly [string, (spec: Spec) => void][] = [
-  ["of a container with a shim of its own", () => {}],
+  ["by the launcher", () => {}],
   [
-    "of a container of a group",
+    "by the shim's own code",
     (spec) => {
-      spec.annotations = { [GROUP]: "start-test" };
+      spec.annotations = { 'a "name"': "" };
     },
   ],
 ];
@@ -58,6 +56,30 @@ describe("start", function () {
       }
       assert.ok(!existsSync(join(bundle, "address")));
       assert.deepEqual(readdirSync("/run/containerd/s"), before);
+    });
+  }
+
+  for (const [name, change] of WAYS) {
+    it(`${name}: joins the server of the group, whoever has started that`, async () => {
+      for (const [, changeFirst] of WAYS) {
+        const group = (spec: Spec) => {
+          spec.annotations = { ...spec.annotations, "io.containerd.runc.v2.group": "start-test" };
+        };
+        const first = bench.makeBundle(["/bin/true"], (spec) => {
+          changeFirst(spec);
+          group(spec);
+        });
+        const second = bench.makeBundle(["/bin/true"], (spec) => {
+          change(spec);
+          group(spec);
+        });
+        const { task, address } = await bench.start(first.id, first.bundle);
+        const joined = await bench.start(second.id, second.bundle);
+        assert.equal(joined.address, address);
+        assert.equal(readFileSync(join(second.bundle, "address"), "utf8"), address);
+        await task.Shutdown({ id: first.id });
+        await until(() => !existsSync(address.replace("unix://", "")));
+      }
     });
   }
 

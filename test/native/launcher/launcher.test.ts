@@ -16,6 +16,8 @@ import { Random } from "../../fuzz/random.js";
 
 const ID = "container";
 const ROUNDS = 4000;
+const PLAIN = "plain ";
+const OTHER = "other ";
 
 type Kind = "spec" | "input" | "hash";
 
@@ -51,20 +53,20 @@ class Probe {
   }
 }
 
-/** What the shim itself makes of a config.json. */
-function judgedSpec(text: Buffer): "plain" | "other" {
+/** What the shim itself makes of a config.json: its group, if it has one. */
+function judgedSpec(text: Buffer): string {
   try {
     const { annotations } = specOf("config.json", JSON.parse(text.toString("utf8")));
-    return groupOf(ID, annotations ?? {}) === ID ? "plain" : "other";
+    return `plain ${groupOf("", annotations ?? {})}`;
   } catch {
-    return "other";
+    return OTHER;
   }
 }
 
-function judgedInput(input: Buffer): "plain" | "other" {
+function judgedInput(input: Buffer): string {
   const flags = parseFlags(["-namespace", "n", "-id", ID, "-address", "/a", "start"]);
   const { answer, shimCgroup } = parseBootstrap(input, flags);
-  return answer === "address" && shimCgroup === "" ? "plain" : "other";
+  return answer === "address" && shimCgroup === "" ? PLAIN : OTHER;
 }
 
 const SPEC = {
@@ -80,6 +82,10 @@ const SPEC = {
     namespaces: [{ type: "pid" }, { type: "network", path: "/var/run/netns/a" }],
   },
 };
+
+const POD = "io.kubernetes.cri.sandbox-id";
+const GROUP = "io.containerd.runc.v2.group";
+const GROUPED = { ...SPEC, annotations: { [GROUP]: "", [POD]: "pod" } };
 
 const options = (value: containerd.runc.v1.Options.$Properties) =>
   Buffer.from(
@@ -102,16 +108,26 @@ describe("the launcher", () => {
   });
 
   it("finds a container without a group plain", async () => {
-    assert.equal(await spec(SPEC), "plain");
-    assert.equal(await spec({}), "plain");
-    assert.equal(await probe.ask("spec", Buffer.from(JSON.stringify(SPEC, undefined, "\t "))), "plain");
+    assert.equal(await spec(SPEC), PLAIN);
+    assert.equal(await spec({}), PLAIN);
+    assert.equal(await probe.ask("spec", Buffer.from(JSON.stringify(SPEC, undefined, "\t "))), PLAIN);
   });
 
-  it("leaves groups, and what is wrong or unusual, to the shim", async () => {
+  it("finds the group", async () => {
+    const grouped = (annotations: object) =>
+      spec({ ...SPEC, annotations: { ...SPEC.annotations, ...annotations } });
+    assert.equal(await grouped({ [POD]: "pod" }), "plain pod");
+    assert.equal(await grouped({ [POD]: "pod", [GROUP]: "group-1" }), "plain group-1");
+    assert.equal(await grouped({ [GROUP]: "", [POD]: "pod" }), "plain pod");
+    assert.equal(await grouped({ [GROUP]: "" }), PLAIN);
+  });
+
+  it("leaves what is wrong or unusual to the shim", async () => {
     const linux = (value: object) => ({ ...SPEC, linux: value });
     for (const other of [
-      { ...SPEC, annotations: { "io.kubernetes.cri.sandbox-id": "pod" } },
-      { ...SPEC, annotations: { "io.containerd.runc.v2.group": "group" } },
+      { ...SPEC, annotations: { [POD]: "../pod" } },
+      { ...SPEC, annotations: { [GROUP]: "a\\b" } },
+      { ...SPEC, annotations: { [GROUP]: "g".repeat(300) } },
       { ...SPEC, annotations: { number: 1 } },
       { ...SPEC, annotations: [] },
       { ...SPEC, root: "" },
@@ -122,7 +138,7 @@ describe("the launcher", () => {
       [],
       null,
     ])
-      assert.equal(await spec(other), "other", JSON.stringify(other));
+      assert.equal(await spec(other), OTHER, JSON.stringify(other));
     for (const text of [
       "",
       "{",
@@ -134,28 +150,24 @@ describe("the launcher", () => {
       '{"a":1,}',
       "[".repeat(1e5),
     ])
-      assert.equal(await probe.ask("spec", Buffer.from(text)), "other", text.slice(0, 20));
-    const hidden = JSON.stringify({ annotations: { K: "pod" } }).replace(
-      "K",
-      "io\\u002ekubernetes.cri.sandbox-id",
-    );
-    assert.equal(await probe.ask("spec", Buffer.from(hidden)), "other");
+      assert.equal(await probe.ask("spec", Buffer.from(text)), OTHER, text.slice(0, 20));
+    const hidden = JSON.stringify({ annotations: { [POD]: "pod" } }).replace("io.k", "io\\u002ek");
+    assert.equal(await probe.ask("spec", Buffer.from(hidden)), OTHER);
   });
 
   it("takes no spoilt config.json for plain that the shim does not", async () => {
-    const whole = Buffer.from(JSON.stringify(SPEC));
-    await spoilt(whole, "spec", judgedSpec);
+    for (const whole of [SPEC, GROUPED]) await spoilt(Buffer.from(JSON.stringify(whole)), "spec", judgedSpec);
   });
 
   it("finds options without a cgroup for the shim plain", async () => {
-    assert.equal(await probe.ask("input", Buffer.alloc(0)), "plain");
-    assert.equal(await probe.ask("input", options({})), "plain");
+    assert.equal(await probe.ask("input", Buffer.alloc(0)), PLAIN);
+    assert.equal(await probe.ask("input", options({})), PLAIN);
     assert.equal(
       await probe.ask("input", options({ binaryName: "runc", root: "/r", systemdCgroup: true })),
-      "plain",
+      PLAIN,
     );
-    assert.equal(await probe.ask("input", options({ shimCgroup: "/shims" })), "other");
-    assert.equal(await probe.ask("input", Buffer.alloc(1 << 16)), "other");
+    assert.equal(await probe.ask("input", options({ shimCgroup: "/shims" })), OTHER);
+    assert.equal(await probe.ask("input", Buffer.alloc(1 << 16)), OTHER);
   });
 
   it("takes no spoilt options for plain that the shim does not", async () => {
@@ -175,9 +187,10 @@ describe("the launcher", () => {
         const piece = random.pick([Buffer.alloc(0), random.bytes(1), again]);
         text = Buffer.concat([text.subarray(0, at), piece, text.subarray(at + random.below(3))]);
       }
-      if ((await probe.ask(kind, text)) !== "plain") continue;
+      const found = await probe.ask(kind, text);
+      if (found === OTHER) continue;
       plain++;
-      assert.equal(judge(text), "plain", text.toString("latin1"));
+      assert.equal(found, judge(text), text.toString("latin1"));
     }
     assert.ok(plain > 0, "nothing was plain: nothing was tried");
   }

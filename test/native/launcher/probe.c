@@ -26,11 +26,11 @@ static void put(int fd, const char *text, size_t size) {
         abort();
 }
 
-static int spec(const char *text, size_t size) {
+static int spec(const char *text, size_t size, char group[MAX_GROUP]) {
     const int fd = open("config.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     put(fd, text, size);
     close(fd);
-    return specIsPlain();
+    return readGroup(group);
 }
 
 // Through a pipe, as containerd gives it.
@@ -49,14 +49,15 @@ int main(void) {
     char kind;
     uint32_t size;
     while (take(&kind, 1) && take(&size, sizeof size)) {
-        char *text = malloc(size), hex[SHA256_HEX];
+        char *text = malloc(size), hex[SHA256_HEX], group[MAX_GROUP] = "";
         if (!take(text, size))
             return 1;
         if (kind == 'h') {
             sha256(text, size, hex);
             puts(hex);
         } else {
-            puts((kind == 's' ? spec : input)(text, size) ? "plain" : "other");
+            const int plain = kind == 's' ? spec(text, size, group) : input(text, size);
+            printf("%s %s\n", plain ? "plain" : "other", plain ? group : "");
         }
         fflush(stdout);
         free(text);

@@ -7,7 +7,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/pclive-launcher-test.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 launcher=$root/native/launcher
 "${CC:-cc}" -g -fsanitize=address,undefined -fno-sanitize-recover -Wall -Wextra -Werror -I"$launcher" \
-	-I"$root/native/addon/src" -o "$work/probe" "$here/probe.c" "$launcher"/{spec,json,input}.c \
+	-I"$root/native/addon/src" -o "$work/probe" "$here/probe.c" "$launcher"/{spec,json,input,identifier}.c \
 	"$root/native/addon/src/sha256.c"
 cd "$root"
 make -s js
