@@ -5,6 +5,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Lab } from "../lab/lab.js";
 import { type Moved, moveRedis } from "../lib/move-redis.js";
+import { judged } from "./goals.js";
+import { type Latencies, latenciesOf } from "./latency.js";
 import { picture } from "./picture.js";
 import { type Case, cases, type Plan, WORKLOADS } from "./plan.js";
 import { type Row, ratios, summary } from "./summary.js";
@@ -19,7 +21,6 @@ export interface DowntimeOptions {
 }
 
 const VALUE_BYTES = 4096;
-const CONNECTIONS = 8;
 
 function row(test: Case, moved: Moved): Row {
   const report = moved.report;
@@ -43,10 +44,17 @@ function row(test: Case, moved: Moved): Row {
     rss_bytes: Number(report.rssBytes ?? 0),
     rounds: rounds.length,
     achieved_share: moved.achievedInRounds,
+    ...latencies(moved),
+    source_cpu_ms: moved.usage.from.cpuMs,
+    destination_peak_bytes: moved.usage.to.peakBytes,
     requests_lost: moved.load.lost,
     connections_broken: moved.load.broken_connections,
     digest_identical: moved.digestBefore === moved.digestAfter,
   };
+}
+
+function latencies({ load, roundsFrom, switchoverAt }: Moved): Latencies {
+  return latenciesOf(load, roundsFrom, switchoverAt);
 }
 
 function complaint(moved: Moved): string | undefined {
@@ -77,7 +85,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
         to: "b",
         memoryMb: test.memoryMb,
         valueBytes: VALUE_BYTES,
-        load: { rate: options.rate, reads: WORKLOADS[test.workload], connections: CONNECTIONS },
+        load: { rate: options.rate, ...WORKLOADS[test.workload] },
         migrate: { strategy: test.strategy },
         settleMs: 1500,
         warmMb: Math.round(test.memoryMb * 1.25),
@@ -98,7 +106,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
   await lab.shape("off");
   if (options.svg !== undefined) writeFileSync(options.svg, picture(rows));
   process.stdout.write(
-    `\n${summary(rows)}\n\n${ratios(rows)}\n\n${options.json}: ${rows.length} migrations\n`,
+    `\n${summary(rows)}\n\n${ratios(rows)}\n\n${judged(rows)}\n\n${options.json}: ${rows.length} migrations\n`,
   );
   for (const line of complaints) process.stdout.write(`PROBLEM ${line}\n`);
   return complaints.length === 0 ? 0 : 1;

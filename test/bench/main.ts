@@ -5,7 +5,17 @@ import { Command, InvalidArgumentError } from "commander";
 import { checkpointBench } from "./checkpoint.js";
 import { convergenceTable } from "./convergence.js";
 import { downtime } from "./downtime.js";
-import { FULL, type Plan, QUICK, STRATEGIES, type Strategy, WORKLOADS, type Workload } from "./plan.js";
+import {
+  type Block,
+  chosen,
+  FULL,
+  type Plan,
+  QUICK,
+  STRATEGIES,
+  type Strategy,
+  WORKLOADS,
+  type Workload,
+} from "./plan.js";
 import { predictionBench } from "./prediction.js";
 import { shimBench } from "./shim.js";
 
@@ -46,13 +56,14 @@ interface Flags {
 
 function planOf(flags: Flags): Plan {
   const base = flags.quick === true ? QUICK : FULL;
-  return {
-    workloads: flags.workload ?? base.workloads,
-    memoryMb: flags.memory ?? base.memoryMb,
-    linkMbit: flags.link ?? base.linkMbit,
-    strategies: flags.strategy ?? base.strategies,
-    repetitions: flags.repetitions ?? base.repetitions,
+  const repetitions = flags.repetitions ?? base.repetitions;
+  const choice: Partial<Block> = {
+    ...(flags.workload && { workloads: flags.workload }),
+    ...(flags.memory && { memoryMb: flags.memory }),
+    ...(flags.link && { linkMbit: flags.link }),
+    ...(flags.strategy && { strategies: flags.strategy }),
   };
+  return Object.keys(choice).length > 0 ? chosen(choice, repetitions) : { ...base, repetitions };
 }
 
 const program = new Command("bench").description("benchmarks of PCLive, on the two-host lab");

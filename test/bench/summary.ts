@@ -2,9 +2,10 @@
  * Median and spread of repeated measurements, and the table that a bench prints.
  */
 import { table } from "../../runtime/cli/report.js";
+import type { Latencies } from "./latency.js";
 
 /** One migration as the JSON file has it; milliseconds and bytes. */
-export interface Row {
+export interface Row extends Latencies {
   readonly workload: string;
   readonly memory_mb: number;
   readonly link_mbit: number;
@@ -23,7 +24,12 @@ export interface Row {
   readonly wire_bytes: number;
   readonly rss_bytes: number;
   readonly rounds: number;
+  /** Achieved over offered requests during the rounds. */
   readonly achieved_share: number;
+  /** Of everything on the source, the container included, from the command to its end. */
+  readonly source_cpu_ms: number;
+  /** Of everything on the destination, above what it was before. */
+  readonly destination_peak_bytes: number;
   readonly requests_lost: number;
   readonly connections_broken: number;
   readonly digest_identical: boolean;

@@ -3,6 +3,7 @@
  * its dataset digested before and after, its client's view kept.
  */
 import type { Lab } from "../lab/lab.js";
+import { HostUsage, type Usage } from "./host-usage.js";
 import { achievedShare, Load, type LoadOptions, type LoadReport } from "./load.js";
 import { type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
 import { RedisContainer } from "./redis.js";
@@ -31,6 +32,11 @@ export interface Moved {
   readonly digestAfter: string;
   /** Achieved over offered requests during the rounds. */
   readonly achievedInRounds: number;
+  /** Milliseconds since 1970. */
+  readonly roundsFrom: number;
+  readonly switchoverAt: number;
+  /** Of the two hosts, from the command to its end. */
+  readonly usage: { readonly from: Usage; readonly to: Usage };
   readonly tasksFrom: string;
   readonly tasksTo: string;
 }
@@ -54,8 +60,13 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
     let roundsFrom = 0;
     let switchoverAt = 0;
     let report: Report;
+    let usage: Moved["usage"];
     try {
       await sleep(options.settleMs);
+      const [from, to] = await Promise.all([
+        HostUsage.begin(lab, options.from),
+        HostUsage.begin(lab, options.to),
+      ]);
       report = await migrateOrThrow(
         lab,
         options.from,
@@ -70,6 +81,7 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
           }
         },
       );
+      usage = { from: await from.end(), to: await to.end() };
       await sleep(options.settleMs);
     } finally {
       await freeWarm();
@@ -81,6 +93,7 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
       load: loadReport,
       digestBefore,
       digestAfter,
+      ...{ roundsFrom, switchoverAt, usage },
       achievedInRounds: achievedShare(loadReport, roundsFrom, switchoverAt),
       tasksFrom: (await lab.exec(options.from, ["ctr", "task", "ls"])).stdout.trimEnd(),
       tasksTo: (await lab.exec(options.to, ["ctr", "task", "ls"])).stdout.trimEnd(),
