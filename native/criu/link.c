@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The connection to the migration engine. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -104,6 +105,8 @@ int link_send_mark(const char *name, uint64_t when, double ms) {
     struct pclo_mark mark = {.realtime_ns = when, .ms = ms};
 
     strncpy(mark.name, name, sizeof(mark.name) - 1);
+    /* What relates this log's times to those of everybody else. */
+    pr_info("mark %s at %" PRIu64 " ns, told at %" PRIu64 " ns\n", name, when, realtime_ns());
     return link_send(PCLO_MARK, 0, &mark, sizeof(mark));
 }
 

@@ -45,10 +45,11 @@ function addMigrate(program: Command): void {
     .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")
     .option("--not-converging <what>", "if rounds do not help: move (with a longer pause) or stay", "move")
     .option("--tracker <name>", "how written pages are found: auto, uffd or soft-dirty", "auto")
+    .option("--trace <file>", "write where the time went, for ui.perfetto.dev or chrome://tracing")
     .option("--json", "one JSON object a line: every event, the report last")
     .action(async (container: string, host: string, options: MigrateOptions, command: Command) => {
       const request = buildRequest(container, host, options);
-      await withAgent(command, (client) => migrate(client, request, options.json === true));
+      await withAgent(command, (client) => migrate(client, request, options.json === true, options.trace));
     });
 }
 

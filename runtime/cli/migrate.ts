@@ -7,6 +7,7 @@ import { CliError, failureOf } from "./exit.js";
 import { duration, oneOf, size, usage } from "./options.js";
 import { chooseDisplay } from "./progress.js";
 import { renderReport } from "./report.js";
+import { TraceFile } from "./trace.js";
 
 export const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"] as const;
 
@@ -20,6 +21,7 @@ export interface MigrateOptions {
   tracker: string;
   autoConverge?: boolean;
   notConverging: string;
+  trace?: string;
   json?: boolean;
 }
 
@@ -43,6 +45,7 @@ export function buildRequest(
     timeoutMs: duration("timeout", options.timeout),
     bandwidth: size("bandwidth", options.bandwidth),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
+    trace: options.trace !== undefined,
     autoConverge: options.autoConverge === true,
     notConverging: oneOf("not-converging", options.notConverging, ["move", "stay"]),
   };
@@ -53,7 +56,10 @@ export async function migrate(
   client: AgentClient,
   request: pclive.agent.v1.IMigrateRequest,
   json: boolean,
+  traceFile?: string,
 ): Promise<void> {
+  // A path that cannot be written is told before anything is moved.
+  const trace = traceFile === undefined ? undefined : new TraceFile(traceFile);
   const display = chooseDisplay(json, process.stdout);
   let migration = "";
   let interrupted = false;
@@ -68,7 +74,12 @@ export async function migrate(
   try {
     for await (const event of client.migrate(request)) {
       migration = event.migration || migration;
+      if (event.trace) {
+        trace?.add(event.trace);
+        continue;
+      }
       display.show(event);
+      if (event.failure || event.report) trace?.write();
       if (event.failure) throw failureOf(event.failure);
       if (event.report) {
         display.end();

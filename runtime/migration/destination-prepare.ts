@@ -17,6 +17,8 @@ export interface DestinationOptions {
   readonly descriptorsJson: string;
   /** Path of the network namespace that stays locked until the release. */
   readonly netns?: string;
+  /** Whether anybody wants to know where the time went. */
+  readonly trace?: boolean;
   readonly libDir: string;
   readonly records: HandoverStore;
   readonly places?: Places;

@@ -8,6 +8,11 @@
  * `running` is on disk before the first task is let go, `refused` before anything is forgotten: the records
  * alone tell the source whether the container ever ran here.
  */
+import { join } from "node:path";
+import { readLog } from "../criu/log.js";
+import { criuSpans } from "../trace/criu.js";
+import { EngineTrace } from "../trace/engine.js";
+import { Recorder, type Span } from "../trace/recorder.js";
 import { attempt, quiet, within } from "./deadline.js";
 import { checkDescriptors, type Descriptors, parseDescriptors, writeDescriptors } from "./descriptors.js";
 import { type DestinationOptions, prepareDestination } from "./destination-prepare.js";
@@ -68,6 +73,8 @@ const STATS_MS = 5_000;
 export class DestinationMigration {
   readonly #steps = new Steps<Phase>({ kind: "new" });
   readonly #failed = (name: string, thrown: unknown) => this.#failedStep(name, thrown);
+  readonly #recorder = new Recorder();
+  readonly #engineTrace = new EngineTrace(this.#recorder);
   #refusal: Promise<void> | undefined;
   #acquired: Partial<DestinationParts> = {};
   #descriptors: Descriptors = ["", "", ""];
@@ -122,11 +129,12 @@ export class DestinationMigration {
         const held = await this.#orRestoreFailure(parts, parts.engine.event("held", RESTORE_MS));
         await checked;
         this.#steps.still("preparing");
-        const [report, stats] = await Promise.all([
+        const noted = Promise.all([
           restoreFigures(parts, held, this.options.strategy),
           parts.engine.request("stats", {}, { timeoutMs: STATS_MS }),
           this.options.records.advance(this.options.migration, "held"),
         ]);
+        const [report, stats] = await this.#recorder.during("shim", "record that it is held", noted);
         this.#steps.advance("preparing", { kind: "held", parts });
         this.#watchHeld(parts);
         return { ...report, stagedBytes: stats.stagedBytes, wireBytes: stats.wireBytes };
@@ -143,7 +151,7 @@ export class DestinationMigration {
       async ({ parts }) => {
         this.#steps.advance("held", { kind: "releasing", parts });
         const begin = performance.now();
-        await this.#recordRunning(parts);
+        await this.#recorder.during("shim", "record that it runs", this.#recordRunning(parts));
         try {
           return await this.#resume(parts, begin);
         } catch (thrown) {
@@ -169,6 +177,17 @@ export class DestinationMigration {
   /** Whether the source may have given the decision away: then only an answer of its agent ends the wait. */
   get held(): boolean {
     return this.#steps.phase.kind === "held" || this.#steps.phase.kind === "releasing";
+  }
+
+  /** Where the time went; empty unless somebody wants to know. */
+  get spans(): readonly Span[] {
+    return this.options.trace ? this.#recorder.spans : [];
+  }
+
+  async #readLog(parts: DestinationParts): Promise<void> {
+    if (!this.options.trace) return;
+    const log = await readLog(join(parts.scratch.work, "restore.log"));
+    for (const span of criuSpans("restore", log ?? "")) this.#recorder.add(span);
   }
 
   progress(): DestinationProgress {
@@ -203,6 +222,7 @@ export class DestinationMigration {
     const stdio = await this.container.restoreStdio(this.#descriptors);
     this.#steps.still("beginning", "preparing");
     parts.restore = restoreMoved(this.container, parts.scratch, imageDir, stdio, parts.libDir);
+    quiet(this.#recorder.during("runC", "runc restore", parts.restore.ended));
   }
 
   async #recordRunning(parts: DestinationParts): Promise<void> {
@@ -243,18 +263,24 @@ export class DestinationMigration {
 
   async #resume(parts: DestinationParts, begin: number): Promise<RunningReport> {
     // Unlocked before anything may want to send: a refused packet would be an error that no program expects.
-    await parts.lock?.open();
-    await parts.engine.request("release", {}, { timeoutMs: RELEASE_MS });
+    if (parts.lock) await this.#recorder.during("shim", "network opened", parts.lock.open());
+    const released = parts.engine.request("release", {}, { timeoutMs: RELEASE_MS });
+    await this.#recorder.during("shim", "release", released);
     parts.hold?.release();
     const runningAt = Date.now();
     const releaseMs = performance.now() - begin;
-    const pid = await parts.restore?.pid(RUNC_MS);
+    const pid = await this.#recorder.during(
+      "shim",
+      "runC ends",
+      Promise.resolve(parts.restore?.pid(RUNC_MS)),
+    );
     if (pid === undefined)
       throw new MigrationError("internal", "there is no restore to take the container from");
     this.container.stdioHandedOver();
     await this.container.adopt(pid);
     this.#steps.phase = { kind: "ended", state: "running" };
     const rssBytes = await this.#wakeAndMeasure();
+    await attempt(() => this.#readLog(parts));
     await attempt(() => parts.engine.close());
     await attempt(async () => parts.lock?.unlock());
     await attempt(async () => parts.lock?.dispose());
@@ -318,6 +344,7 @@ export class DestinationMigration {
   }
 
   #notice(event: EngineEvent): void {
+    this.#engineTrace.notice(event);
     if (event.event === "images-ready") this.#imageDir = event.imageDir;
     if (event.event !== "round") return;
     const { round, stagedBytes, backlogBytes } = event;

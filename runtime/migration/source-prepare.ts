@@ -1,4 +1,6 @@
 /** Everything that a source needs before the first round. The container is not touched yet. */
+
+import type { Recorder } from "../trace/recorder.js";
 import { Engine } from "./engine.js";
 import type { Answer, EngineEvent } from "./engine-messages.js";
 import { MigrationError } from "./error.js";
@@ -21,6 +23,8 @@ export interface SourceOptions {
   readonly bandwidth?: number;
   /** Path of the network namespace to lock during the switchover. */
   readonly netns?: string;
+  /** Whether anybody wants to know where the time went. */
+  readonly trace?: boolean;
   /** Folder of `pclive-engine` and `criu/criu`. */
   readonly libDir: string;
   readonly records: HandoverStore;
@@ -50,6 +54,7 @@ export async function prepareSource(
   container: SourceContainer,
   options: SourceOptions,
   hooks: PrepareHooks<SourceParts>,
+  recorder: Recorder,
 ): Promise<{ parts: SourceParts; report: BeginReport }> {
   const { strategy, libDir, netns } = options;
   refuseExecs(container);
@@ -58,7 +63,18 @@ export async function prepareSource(
   const freezer = new Freezer(cgroup);
   const lock = netns ? new NetworkLock(netns, "source") : undefined;
   const throttle = cgroup.cpu && (await Throttle.watch(cgroup.cpu, scratch.root));
-  const first = { container, cgroup, strategy, libDir, scratch, freezer, lock, throttle, dump: undefined };
+  const first = {
+    dump: undefined,
+    container,
+    cgroup,
+    strategy,
+    libDir,
+    scratch,
+    freezer,
+    lock,
+    throttle,
+    recorder,
+  };
   hooks.acquired(first);
   lock?.prepare();
   hooks.still();

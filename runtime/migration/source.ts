@@ -9,6 +9,11 @@
  * here, and nothing of the migration is left but its logs. After the commit only the peer's proof that it never
  * ran the container gives it back.
  */
+import { join } from "node:path";
+import { readLog } from "../criu/log.js";
+import { criuSpans } from "../trace/criu.js";
+import { EngineTrace } from "../trace/engine.js";
+import { Recorder, type Span } from "../trace/recorder.js";
 import { attempt, within } from "./deadline.js";
 import type { Answer, EngineEvent } from "./engine-messages.js";
 import { MigrationError } from "./error.js";
@@ -64,6 +69,8 @@ export class SourceMigration {
   readonly #steps = new Steps<Phase>({ kind: "new" });
   readonly #failed = (name: string, thrown: unknown) => this.#failedStep(name, thrown);
   readonly #standstill = new Standstill();
+  readonly #recorder = new Recorder();
+  readonly #engineTrace = new EngineTrace(this.#recorder);
   #rollback: Promise<void> | undefined;
   #acquired: Partial<SourceParts> = {};
   readonly #hooks: PrepareHooks<SourceParts> = {
@@ -101,7 +108,12 @@ export class SourceMigration {
           owner: self(),
         });
         this.#recorded = true;
-        const { parts, report } = await prepareSource(this.container, this.options, this.#hooks);
+        const { parts, report } = await prepareSource(
+          this.container,
+          this.options,
+          this.#hooks,
+          this.#recorder,
+        );
         this.#steps.advance("beginning", { kind: "moving", parts });
         return report;
       },
@@ -119,10 +131,8 @@ export class SourceMigration {
           throw new MigrationError("wrong-state", "stop-and-copy has no rounds");
         }
         const round = parts.engine.request("round", {}, { timeoutMs: STALL_MS, restartOnProgress: true });
-        const [report, burden] = await Promise.all([
-          orDumpFailure(parts.dump, round),
-          weigh(processesOf(parts.cgroup)),
-        ]);
+        const told = this.#recorder.during("engine", "round", orDumpFailure(parts.dump, round), roundFigures);
+        const [report, burden] = await Promise.all([told, weigh(processesOf(parts.cgroup))]);
         this.#round = report.round;
         this.#account(report);
         return { ...report, ...burden, skeletonBytes: leftToCriu(burden, report.knownPages) };
@@ -185,7 +195,11 @@ export class SourceMigration {
         await staysFrozen(parts.freezer);
         this.#steps.advance("frozen", { kind: "committing", parts });
         try {
-          const record = await this.options.records.advance(this.options.migration, "committed");
+          const record = await this.#recorder.during(
+            "shim",
+            "record the commit",
+            this.options.records.advance(this.options.migration, "committed"),
+          );
           this.#steps.phase = { kind: "committed", parts };
           return record;
         } catch (error) {
@@ -209,6 +223,7 @@ export class SourceMigration {
         await this.#killFrozen(parts);
         const record = await this.options.records.advance(this.options.migration, "done");
         this.#steps.phase = { kind: "ended", state: "done" };
+        await attempt(() => this.#readLog(parts));
         await attempt(() => parts.engine.close());
         await attempt(async () => parts.dump?.stop());
         // The lock itself stays: sockets of a dead container must not say goodbye to its clients.
@@ -234,6 +249,17 @@ export class SourceMigration {
       await this.#undo(reason);
     }
     return this.options.records.read(this.options.migration);
+  }
+
+  /** Where the time went; empty unless somebody wants to know. */
+  get spans(): readonly Span[] {
+    return this.options.trace ? this.#recorder.spans : [];
+  }
+
+  async #readLog(parts: SourceParts): Promise<void> {
+    if (!this.options.trace) return;
+    const log = await readLog(join(parts.scratch.work, "dump.log"));
+    for (const span of criuSpans("dump", log ?? "")) this.#recorder.add(span);
   }
 
   /** Whether nothing is left to do. */
@@ -311,6 +337,12 @@ export class SourceMigration {
   }
 
   #notice(event: EngineEvent): void {
+    this.#engineTrace.notice(event);
     if (event.event === "progress") this.#underWay = { bytes: event.bytes, wireBytes: event.wireBytes };
   }
+}
+
+function roundFigures(report: Answer<"round">): Record<string, number> {
+  const { round, pages, bytes, wireBytes, attachMs, scanMs, readMs, sendMs } = report;
+  return { round, pages, bytes, wireBytes, attachMs, scanMs, readMs, sendMs };
 }

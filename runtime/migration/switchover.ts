@@ -8,6 +8,8 @@
  *
  * Stop-and-copy starts runC only after the freeze, as a plain checkpoint would, and CRIU dumps everything.
  */
+
+import type { Recorder } from "../trace/recorder.js";
 import { quiet, within } from "./deadline.js";
 import { SkeletonDump } from "./dump.js";
 import type { Engine } from "./engine.js";
@@ -31,6 +33,7 @@ export interface SourceParts {
   readonly freezer: Freezer;
   readonly lock: NetworkLock | undefined;
   readonly throttle: Throttle | undefined;
+  readonly recorder: Recorder;
   dump: SkeletonDump | undefined;
 }
 
@@ -72,7 +75,9 @@ const NO_PAGES: Answer<"final"> = { pages: 0, bytes: 0, wireBytes: 0, scanMs: 0,
 /** Starts CRIU so that it is ready when it is needed. */
 export function startDump(parts: SourceParts): SkeletonDump {
   const { container, scratch, libDir } = parts;
-  parts.dump ??= new SkeletonDump(container, scratch, { libDir, leaveRunning: true, ...MOVED_TOO });
+  if (parts.dump) return parts.dump;
+  parts.dump = new SkeletonDump(container, scratch, { libDir, leaveRunning: true, ...MOVED_TOO });
+  quiet(parts.recorder.during("runC", "runc checkpoint", parts.dump.ended));
   return parts.dump;
 }
 
@@ -86,27 +91,39 @@ export async function switchOver(
   waitForFiles: boolean,
 ): Promise<SwitchoverReport> {
   const { engine, freezer, lock, strategy } = parts;
-  if (strategy !== "stop-and-copy") await dumpHeld(parts);
+  const { recorder } = parts;
+  if (strategy !== "stop-and-copy") await recorder.during("shim", "wait for CRIU", dumpHeld(parts));
   // Before the freeze: a task that waits for its quota takes up to a period to stop.
   await parts.throttle?.undo();
   const frozenAt = Date.now();
   const begin = performance.now();
-  const [freezeMs, lockMs] = await bothSettled(freezer.freeze(FREEZE_MS), lock?.lock() ?? Promise.resolve(0));
+  const [freezeMs, lockMs] = await bothSettled(
+    recorder.during("shim", "freeze", freezer.freeze(FREEZE_MS)),
+    lock ? recorder.during("shim", "network lock", lock.lock()) : Promise.resolve(0),
+  );
   standstill.begin({ frozenAt, pids: processesOf(parts.cgroup) });
   const looking = performance.now();
-  const final = strategy === "stop-and-copy" ? await copyNothing(parts) : await snapshot(engine);
+  const snapshotting = strategy === "stop-and-copy" ? copyNothing(parts) : snapshot(engine);
+  const final = await recorder.during("shim", "snapshot", snapshotting);
   const dumping = performance.now();
   await engine.request("dump-go", {}, { timeoutMs: HELD_MS });
   const ended = quiet(dumpEnd(parts));
   const [pages, skeletonDumpMs] = await Promise.all([
-    final(),
-    dumped(parts, ended).then(() => performance.now() - dumping),
+    recorder.during("engine", "last pages", final(), ({ pages, bytes, wireBytes }) => {
+      return { pages, bytes, wireBytes };
+    }),
+    recorder.during("shim", "skeleton dump", dumped(parts, ended)).then(() => performance.now() - dumping),
   ]);
-  if (waitForFiles)
-    await within(FILES_MS, "the container's files", Promise.race([standstill.filesSent, engine.failed]));
-  const sending = quiet(sendSkeleton(parts));
+  if (waitForFiles) {
+    const sent = Promise.race([standstill.filesSent, engine.failed]);
+    const arrived = within(FILES_MS, "the container's files", sent);
+    await recorder.during("shim", "wait for the container's files", arrived);
+  }
+  const sending = quiet(
+    recorder.during("engine", "skeleton sent", sendSkeleton(parts), ({ bytes }) => ({ bytes })),
+  );
   // The peer may begin: it holds what it restores until the commit, and that is not before CRIU has succeeded here.
-  await ended;
+  await recorder.during("shim", "CRIU and runC end", ended);
   // CRIU had to thaw the tasks for its parasite and must have put them back where they were.
   await staysFrozen(freezer);
   const skeleton = await sending;

@@ -26,6 +26,7 @@ const sourceSchema = z.object({
   tracker: z.union([z.enum(TRACKERS), z.literal("").transform(() => "auto" as const)]),
   bandwidth: z.number().int().nonnegative(),
   netns,
+  trace: z.boolean(),
 });
 
 const destinationSchema = z.object({
@@ -37,6 +38,7 @@ const destinationSchema = z.object({
   tls,
   descriptorsJson: z.string().max(16384),
   netns,
+  trace: z.boolean(),
 });
 
 /** Each of these: @throws MigrationError `invalid` naming the field */

@@ -10,6 +10,7 @@ import {
   type Places,
   SourceMigration,
 } from "../../runtime/migration/index.js";
+import { toWire } from "../../runtime/trace/wire.js";
 import type { ShimHost } from "../container/migratable.js";
 import { destinationContainer, sourceContainer } from "./containers.js";
 import { MigrationRegistry } from "./registry.js";
@@ -76,9 +77,10 @@ export function migrationService(host: ShimHost, where: ServicePlaces = {}): Met
       ),
     ),
     SourceFinish: unary(MigrationRequest, HandoverState, (message) =>
-      service.call(message.migration, async () =>
-        stateOf(await service.source(plainRequest(message)).finish()),
-      ),
+      service.call(message.migration, async () => {
+        const move = service.source(plainRequest(message));
+        return { ...stateOf(await move.finish()), spans: toWire(move.spans) };
+      }),
     ),
     SourceRollback: unary(RollbackRequest, HandoverState, (message) =>
       service.call(message.migration, () => service.giveUp("source", endRequest(message))),
@@ -95,7 +97,10 @@ export function migrationService(host: ShimHost, where: ServicePlaces = {}): Met
       service.call(message.migration, () => service.destination(plainRequest(message)).ready()),
     ),
     DestinationRelease: unary(MigrationRequest, api.RunningReport, (message) =>
-      service.call(message.migration, () => service.destination(plainRequest(message)).release()),
+      service.call(message.migration, async () => {
+        const move = service.destination(plainRequest(message));
+        return { ...(await move.release()), spans: toWire(move.spans) };
+      }),
     ),
     DestinationAbort: unary(RollbackRequest, HandoverState, (message) =>
       service.call(message.migration, () => service.giveUp("destination", endRequest(message))),
@@ -151,12 +156,13 @@ class Service {
     request: SourceRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.SourceBeginResponse.$Properties> {
-    const { migration, strategy, host, port, tls, tracker, bandwidth, netns } = request;
+    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace } = request;
     const container = this.#registry.container(request.id);
     const move = new SourceMigration(sourceContainer(container), {
       migration,
       strategy,
       tracker,
+      trace,
       peer: { host, port, tls, token: tokenText(request.token) },
       libDir: this.host.libDir,
       records: this.#records,
@@ -190,7 +196,7 @@ class Service {
     request: DestinationRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.DestinationPrepareResponse.$Properties> {
-    const { migration, strategy, listenHost, tls, descriptorsJson, netns } = request;
+    const { migration, strategy, listenHost, tls, descriptorsJson, netns, trace } = request;
     const container = this.#registry.container(request.id);
     const incoming = this.#registry.incoming(migration, container);
     const move = new DestinationMigration(destinationContainer(container, incoming), {
@@ -198,6 +204,7 @@ class Service {
       strategy,
       listen: { host: listenHost, token: tokenText(request.token), tls },
       descriptorsJson,
+      trace,
       libDir: this.host.libDir,
       records: this.#records,
       ...(this.where.places ? { places: this.where.places } : {}),
@@ -213,7 +220,7 @@ class Service {
     if (entry?.role !== role) return this.state(request.migration);
     if (entry.role === "source") await entry.move.rollback(request.reason);
     else await entry.move.abort(request.reason);
-    return this.state(request.migration);
+    return { ...(await this.state(request.migration)), spans: toWire(entry.move.spans) };
   }
 
   async state(migration: string): Promise<HandoverAnswer> {

@@ -7,6 +7,7 @@
 import type { pclive } from "#protos/agent";
 import { until } from "../../migration/deadline.js";
 import { clearOrphan } from "../../migration/orphan.js";
+import type { Recorder } from "../../trace/recorder.js";
 import { scratchDir } from "../config.js";
 import { deleteLease } from "../containerd/leases.js";
 import { removeSnapshot } from "../containerd/snapshots.js";
@@ -31,6 +32,8 @@ export class Arrival {
   private refusing: Promise<void> | undefined;
   private moving: Promise<void> | undefined;
   shim: ShimClient | undefined;
+  /** Set when somebody wants to know where the time went. */
+  recorder: Recorder | undefined;
   network: BridgedNamespace | undefined;
 
   constructor(
@@ -66,10 +69,13 @@ export class Arrival {
   moveAddress(): Promise<void> {
     if (this.refusing !== undefined)
       return Promise.reject(new AgentError("REFUSED", "the container was given up here before"));
-    this.moving ??= this.doMoveAddress().catch((error: unknown) => {
-      this.moving = undefined;
-      throw error;
-    });
+    const end = this.recorder?.begin("agent", "address moved");
+    this.moving ??= this.doMoveAddress()
+      .then(() => end?.())
+      .catch((error: unknown) => {
+        this.moving = undefined;
+        throw error;
+      });
     return this.moving;
   }
 
@@ -107,7 +113,8 @@ export class Arrival {
     );
     try {
       this.shim ??= await ShimClient.connect(this.context.config, namespace, id);
-      report = await this.shim.service.DestinationRelease({ migration, id }, { timeoutMs: RELEASE_MS });
+      const released = this.shim.service.DestinationRelease({ migration, id }, { timeoutMs: RELEASE_MS });
+      report = await (this.recorder?.during("agent", "shim releases", released) ?? released);
     } catch (error) {
       await this.releaseFailed(fromShim(error));
       throw fromShim(error);

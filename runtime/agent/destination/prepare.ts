@@ -116,6 +116,7 @@ async function prepareShim(
         tls: { ca, cert, key, peerName: peer.name },
         descriptorsJson: JSON.stringify(manifest.descriptors),
         netns: manifest.network.kind === "path" ? manifest.network.path : "",
+        trace: arrival.recorder !== undefined,
       },
       { timeoutMs: PREPARE_MS },
     );

@@ -11,6 +11,9 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { z } from "zod";
 import type { pclive } from "#protos/agent";
 import { unixMs } from "../../clock.js";
+import { Phases } from "../../trace/phases.js";
+import { Recorder } from "../../trace/recorder.js";
+import { toWire } from "../../trace/wire.js";
 import { checkDestination } from "../check/destination.js";
 import { refusals } from "../check/finding.js";
 import { ensureName } from "../config.js";
@@ -46,6 +49,8 @@ const WHOLE_MS = 24 * 3600 * 1000;
 export class DestinationSession {
   private readonly inbox = new Inbox<In>();
   private readonly lost = new AbortController();
+  private readonly recorder = new Recorder();
+  private readonly phases = new Phases(this.recorder, "agent");
   private arrival: Arrival | undefined;
   private live: Live | undefined;
   /** From here on the source may commit. */
@@ -121,11 +126,15 @@ export class DestinationSession {
     await this.inbox.next("commit", WHOLE_MS);
     const released = arrival.release();
     this.phase("commit");
-    const { pid, runningAt, releaseMs, rssBytes } = await released;
+    const { pid, runningAt, releaseMs, rssBytes, spans } = await released;
     this.phase("running");
     await this.send({
       running: { pid, runningAt, releaseMs, rssBytes, ageMs: Math.max(0, Date.now() - runningAt) },
     });
+    if (arrival.recorder !== undefined) {
+      this.phases.end();
+      await this.send({ trace: { spans: [...toWire(this.recorder.spans), ...spans] } });
+    }
     // Once more, now that packets may pass: a switch that lost the first announcement learns it here.
     await arrival.network?.announce().catch(() => undefined);
   }
@@ -182,6 +191,7 @@ export class DestinationSession {
       phase: "open",
       reason: "",
     });
+    if (open.trace) arrival.recorder = this.recorder;
     await arrival.note({});
     this.arrival = arrival;
     this.arrivals.add(arrival);
@@ -293,6 +303,7 @@ export class DestinationSession {
   }
 
   private phase(name: string): void {
+    this.phases.enter(name);
     if (this.live) this.live.phase = name;
     this.context.log.info({ migration: this.live?.migration, phase: name }, "incoming migration");
   }

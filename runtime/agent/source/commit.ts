@@ -1,6 +1,7 @@
 /** The commit and what follows it. From here on only the handover records decide. */
 import { until } from "../../migration/deadline.js";
 import { isEnded } from "../../migration/handover.js";
+import type { Span } from "../../trace/recorder.js";
 import { AgentError } from "../errors.js";
 import type { JournalEntry } from "../journal.js";
 import { fromShim } from "../shim-client.js";
@@ -20,7 +21,8 @@ const PATIENCE_MS = 60_000;
 export async function confirmCommit(running: Running): Promise<void> {
   const { shim, subject, migration } = running;
   try {
-    await shim.service.SourceCommit({ migration, id: subject.id }, { timeoutMs: COMMIT_MS });
+    const answer = shim.service.SourceCommit({ migration, id: subject.id }, { timeoutMs: COMMIT_MS });
+    await running.recorder.during("agent", "shim commits", answer);
   } catch (error) {
     await readDecision(running, fromShim(error));
   }
@@ -45,16 +47,23 @@ async function readDecision(running: Running, cause: AgentError): Promise<void> 
   });
 }
 
+export interface Outcome {
+  /** @param spans where the time went in the shim, if it was asked */
+  moved(spans: readonly Span[]): Promise<void>;
+  failed(error: AgentError, runsHere: boolean): void;
+}
+
 /** Tells the destination, waits for its word, and ends our copy. */
 export async function finishCommitted(
   running: Running,
   entry: JournalEntry,
-  outcome: { moved(): void; failed(error: AgentError, runsHere: boolean): void },
+  outcome: Outcome,
 ): Promise<void> {
-  const { context, stream, figures } = running;
+  const { context, stream, figures, recorder } = running;
   try {
     await stream.send({ commit: {} });
-    figures.running = await stream.expect("running", RUNNING_MS);
+    const answer = stream.expect("running", RUNNING_MS);
+    figures.running = await recorder.during("agent", "wait for running", answer);
     // What the destination tidied up before it answered is no part of the pause.
     figures.runningAt = Date.now() - (figures.running.ageMs ?? 0);
     running.phase("running");
@@ -63,8 +72,8 @@ export async function finishCommitted(
       { migration: running.migration, releaseMs, ageMs },
       "the container runs at the destination",
     );
-    await finish(context, entry);
-    outcome.moved();
+    const { spans } = await finish(context, entry);
+    await outcome.moved(spans);
     return;
   } catch (error) {
     running.phase("settle", AgentError.from(error).message);
@@ -74,7 +83,7 @@ export async function finishCommitted(
     setTimeout(() => resolve("waiting"), PATIENCE_MS).unref(),
   );
   const result = await Promise.race([settled, patience]);
-  report(result, running, outcome);
+  await report(result, running, outcome);
   // Until it is settled the migration counts as under way.
   if (result === "waiting") await settled;
 }
@@ -82,12 +91,12 @@ export async function finishCommitted(
 function report(
   result: "moved" | "returned" | "waiting",
   running: Running,
-  outcome: { moved(): void; failed(error: AgentError, runsHere: boolean): void },
-): void {
+  outcome: Outcome,
+): void | Promise<void> {
   const { figures } = running;
   if (result === "moved") {
     figures.runningAt ||= Date.now();
-    outcome.moved();
+    return outcome.moved([]);
   } else if (result === "returned") {
     const message = "the destination could not run the container and gave it back";
     outcome.failed(new AgentError("HANDED_BACK", message), true);

@@ -4,6 +4,8 @@
  */
 
 import { clearOrphan } from "../../migration/orphan.js";
+import type { Span } from "../../trace/recorder.js";
+import { fromWire } from "../../trace/wire.js";
 import { scratchDir } from "../config.js";
 import { removeSnapshot } from "../containerd/snapshots.js";
 import { deleteContainer, getContainer, removeTask, waitForExit } from "../containerd/tasks.js";
@@ -38,7 +40,7 @@ export async function settleCommitted(context: Context, entry: JournalEntry): Pr
           { migration: entry.migration, decision: "committed" },
           { timeoutMs: ASK_TIMEOUT_MS },
         );
-        if (state === "running") return await finish(context, entry);
+        if (state === "running") return (await finish(context, entry)).where;
         if (state === "refused") return await handBack(context, entry);
         log.warn({ state }, "the destination cannot say yet what became of the container");
       } catch (error) {
@@ -55,9 +57,12 @@ export async function settleCommitted(context: Context, entry: JournalEntry): Pr
 }
 
 /** The container runs at the destination: ends our copy and takes away what was its. */
-export async function finish(context: Context, entry: JournalEntry): Promise<"moved"> {
+export async function finish(
+  context: Context,
+  entry: JournalEntry,
+): Promise<{ readonly where: "moved"; readonly spans: readonly Span[] }> {
   const { migration, container, namespace } = entry;
-  await endCopy(context, entry);
+  const spans = await endCopy(context, entry);
   await cleanUp(context, entry).catch((error: unknown) => {
     // The container runs on over there: what is left here is an annoyance, not a failure.
     context.log.error(
@@ -66,22 +71,25 @@ export async function finish(context: Context, entry: JournalEntry): Promise<"mo
     );
   });
   await context.journal.write({ ...entry, phase: "done", outcome: "moved", endedAt: Date.now() });
-  return "moved";
+  return { where: "moved", spans };
 }
 
-async function endCopy(context: Context, entry: JournalEntry): Promise<void> {
+/** @returns where the time went in the shim, if it was asked to remember */
+async function endCopy(context: Context, entry: JournalEntry): Promise<readonly Span[]> {
   const { migration, container: id, namespace } = entry;
   let shim: ShimClient | undefined;
   try {
     shim = await ShimClient.connect(context.config, namespace, id);
-    await shim.service.SourceFinish({ migration, id }, { timeoutMs: FINISH_TIMEOUT_MS });
+    const { spans } = await shim.service.SourceFinish({ migration, id }, { timeoutMs: FINISH_TIMEOUT_MS });
+    return fromWire(spans);
   } catch (error) {
     // Without its shim the copy is dead already; the record must not say that it is still to be settled.
     const record = await context.records.read(migration).catch(() => undefined);
-    if (record?.state === "done") return;
+    if (record?.state === "done") return [];
     if (shim !== undefined && !shim.closed.aborted) throw fromShim(error);
     if (record?.state === "committed")
       await context.records.advance(migration, "done", "the shim was gone").catch(() => undefined);
+    return [];
   } finally {
     shim?.close();
   }

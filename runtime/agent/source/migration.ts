@@ -10,6 +10,9 @@
  */
 import { randomBytes } from "node:crypto";
 import type { pclive } from "#protos/agent";
+import { Phases } from "../../trace/phases.js";
+import { Recorder, type Span } from "../../trace/recorder.js";
+import { fromWire } from "../../trace/wire.js";
 import { refusals } from "../check/finding.js";
 import { checkSource } from "../check/source.js";
 import { resolveHost } from "../config.js";
@@ -31,6 +34,7 @@ import { RootfsSync } from "./rootfs-sync.js";
 import { copyRounds } from "./rounds.js";
 import { PeerStream } from "./stream.js";
 import { switchOver } from "./switchover.js";
+import { pauseChain, timelineEvents } from "./timeline.js";
 
 export type Emit = (event: pclive.agent.v1.IMigrateEvent) => void;
 
@@ -53,6 +57,7 @@ export interface Running {
   readonly shim: ShimClient;
   readonly rootfs: RootfsSync;
   readonly figures: Figures;
+  readonly recorder: Recorder;
   readonly signal: AbortSignal;
   readonly live: Live;
   /** Milliseconds left of the whole migration's time. */
@@ -66,6 +71,7 @@ const OPEN_MS = 60_000;
 const PREPARE_MS = 300_000;
 const BEGIN_MS = 60_000;
 const ROLLBACK_MS = 60_000;
+const TRACE_MS = 5_000;
 
 export class SourceMigration implements Live {
   readonly migration = randomBytes(16).toString("hex");
@@ -81,6 +87,8 @@ export class SourceMigration implements Live {
 
   private readonly abort = new AbortController();
   private readonly figures = new Figures();
+  private readonly recorder = new Recorder();
+  private readonly phases = new Phases(this.recorder, "agent");
   private readonly log;
   private point: Point = { kind: "undoable" };
   private connection: Peer | undefined;
@@ -167,6 +175,7 @@ export class SourceMigration implements Live {
         migration: this.migration,
         strategy: this.strategy,
         manifestJson: formatManifest(manifest),
+        trace: this.request.trace,
       },
     });
     await this.sendImage(stream, subject, manifest);
@@ -235,6 +244,7 @@ export class SourceMigration implements Live {
       tracker: this.request.tracker,
       bandwidth: this.request.bandwidth,
       netns: netnsOf(manifest.network),
+      trace: this.request.trace,
     };
     const { tracker } = await shim.service
       .SourceBegin(request, { timeoutMs: BEGIN_MS, signal: this.abort.signal })
@@ -253,6 +263,7 @@ export class SourceMigration implements Live {
       shim,
       rootfs,
       figures: this.figures,
+      recorder: this.recorder,
       signal: this.abort.signal,
       live: this,
       remaining: () => Math.max(1, this.startedAt + this.request.timeoutMs - Date.now()),
@@ -275,12 +286,30 @@ export class SourceMigration implements Live {
     if (entry === undefined) throw new AgentError("INTERNAL", "committed without a journal entry");
     this.entry = { ...entry, phase: "committed" };
     await finishCommitted(running, this.entry, {
-      moved: () => {
+      moved: async (spans) => {
+        if (this.request.trace) await this.tellTimeline(running, spans);
         this.event({ report: this.figures.report(this.container, running.peer, this.strategy) });
         this.learn(running.peer);
       },
       failed: (error, runsHere) => this.fail(error, runsHere),
     });
+  }
+
+  private async tellTimeline(running: Running, shimSpans: readonly Span[]): Promise<void> {
+    this.phases.end();
+    const { figures, stream, peer } = running;
+    const { spans } = await stream.expect("trace", TRACE_MS).catch(() => ({ spans: [] }));
+    const destination = fromWire(spans);
+    const clocks = stream.clocks;
+    const source = [...this.recorder.spans, ...shimSpans];
+    const offset = clocks?.offsetMs ?? 0;
+    const pause = figures.pause(offset);
+    if (pause !== undefined) {
+      const ours = destination.map((span) => ({ ...span, at: span.at - offset }));
+      source.push(...pauseChain(shimSpans, ours, pause, figures.readyAt));
+    }
+    const told = { host: this.context.config.host, peer, source, destination, clocks, pause };
+    for (const trace of timelineEvents(told)) this.event({ trace });
   }
 
   private learn(peer: string): void {
@@ -322,6 +351,7 @@ export class SourceMigration implements Live {
 
   private tell(name: string, detail = ""): void {
     this.phase = name;
+    this.phases.enter(name);
     this.log.info({ phase: name, detail }, "migration");
     this.event({ phase: { name, detail } });
   }

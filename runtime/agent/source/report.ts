@@ -64,6 +64,16 @@ export class Figures {
     return { peer, strategy, weight, costs };
   }
 
+  /**
+   * From the freeze to running, unix times in ms by our clock.
+   * @param offsetMs of the destination's clock
+   */
+  pause(offsetMs: number): { from: number; to: number } | undefined {
+    const { switchover, running } = this;
+    if (!switchover || !running?.runningAt) return undefined;
+    return { from: switchover.frozenAt, to: running.runningAt - offsetMs };
+  }
+
   private get predictionError(): number {
     return this.predictedMs > 0 && this.downtimeMs > 0 ? this.predictedMs / this.downtimeMs - 1 : 0;
   }

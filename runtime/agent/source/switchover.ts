@@ -9,16 +9,21 @@
 import type { Running } from "./migration.js";
 
 export async function switchOver(running: Running): Promise<void> {
-  const { shim, subject, migration, stream, figures, signal, request } = running;
+  const { shim, subject, migration, stream, figures, signal, request, recorder } = running;
   if (request.strategy === "stop-and-copy") running.phase("switchover");
   const which = { migration, id: subject.id };
   const options = { timeoutMs: running.remaining(), signal };
   const [report] = await Promise.all([
-    shim.service.SourceSwitchover({ ...which, waitForFiles: true }, options),
-    moveFiles(running),
+    recorder.during(
+      "agent",
+      "shim switches over",
+      shim.service.SourceSwitchover({ ...which, waitForFiles: true }, options),
+    ),
+    recorder.during("agent", "last files", moveFiles(running)),
   ]);
   figures.switchover = report;
-  figures.ready = await stream.expect("ready", running.remaining(), signal);
+  const ready = stream.expect("ready", running.remaining(), signal);
+  figures.ready = await recorder.during("agent", "wait for ready", ready);
   figures.readyAt = Date.now();
 }
 
