@@ -18,6 +18,7 @@ import {
 } from "./plan.js";
 import { predictionBench } from "./prediction.js";
 import { shimBench } from "./shim.js";
+import { drawTrace } from "./trace-picture.js";
 
 function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
   return (text) =>
@@ -128,6 +129,12 @@ program
   .action(async (flags: { json: string; repetitions: number }) => {
     process.exitCode = await predictionBench(flags);
   });
+program
+  .command("trace-picture")
+  .description("draw the pause of a trace of pclive migrate --trace")
+  .argument("<trace>", "the file")
+  .argument("<svg>", "where the picture goes")
+  .action((trace: string, svg: string) => drawTrace(trace, svg));
 program
   .command("convergence")
   .description("what the policy makes of containers of all kinds, by simulation")

@@ -1,13 +1,11 @@
 /** `pclive migrate --trace`: the file explains the pause. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { ChurnContainer } from "../lib/churn.js";
 import { coverage, crossing, type ReadTrace, readTrace } from "../lib/trace.js";
 import { assertRuns, freshAddress, theLab } from "./setup.js";
 
 const ID = "e2e-trace";
-/** Where every host finds the tree. */
-const FILE = "build/e2e-trace.json";
+const FILE = "/tmp/e2e-trace.json";
 
 /** What the two sides do one after the other, with what follows from it. */
 const CAUSES: readonly (readonly [string, string])[] = [
@@ -34,10 +32,10 @@ describe("a migration's trace", function () {
     const options = { id: ID, address: freshAddress(), memoryMb: 64, threads: 2, rate: 200 };
     const churn = await ChurnContainer.start(lab, "a", options);
     try {
-      await lab.exec("a", ["pclive", "migrate", ID, "b", "--trace", `/repo/${FILE}`]);
+      await lab.exec("a", ["pclive", "migrate", ID, "b", "--trace", FILE]);
       await assertRuns(lab, "b", ID);
       await churn.verify();
-      const trace = readTrace(readFileSync(FILE, "utf8"));
+      const trace = readTrace((await lab.exec("a", ["cat", FILE])).stdout);
       assert.deepEqual(crossing(trace.spans), []);
       const { from, to } = trace.pause;
       assert.ok(to > from);
