@@ -35,7 +35,7 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
     });
 }
 
-const escape = (text: string) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+const xml = (text: string) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
 /** @returns the SVG document */
 export function tracePicture(text: string): string {
@@ -48,19 +48,19 @@ export function tracePicture(text: string): string {
   const parts: string[] = [];
   let y = TOP;
   for (const [i, row] of rowsOf(shown).entries()) {
-    parts.push(`<text x="8" y="${y + 14}" font-weight="600">${escape(row.name)}</text>`);
+    parts.push(`<text x="8" y="${y + 14}" font-weight="600">${xml(row.name)}</text>`);
     for (const lane of row.lanes) {
       for (const span of lane) {
         const [left, right] = [x(span.from), x(span.to)];
         if (right - left < LEAST_WIDTH) continue;
         const title = `${span.name}: ${((span.to - span.from) / 1000).toFixed(1)} ms`;
         parts.push(
-          `<rect x="${left.toFixed(1)}" y="${y}" width="${(right - left).toFixed(1)}" height="${LANE - 3}" rx="2" fill="${COLOURS[i % COLOURS.length]}"><title>${escape(title)}</title></rect>`,
+          `<rect x="${left.toFixed(1)}" y="${y}" width="${(right - left).toFixed(1)}" height="${LANE - 3}" rx="2" fill="${COLOURS[i % COLOURS.length]}"><title>${xml(title)}</title></rect>`,
         );
         const room = Math.floor((right - left - 6) / LETTER);
         if (room > 3)
           parts.push(
-            `<text x="${(left + 3).toFixed(1)}" y="${y + 12}" font-size="10" fill="white">${escape(title.slice(0, room))}</text>`,
+            `<text x="${(left + 3).toFixed(1)}" y="${y + 12}" font-size="10" fill="white">${xml(title.slice(0, room))}</text>`,
           );
       }
       y += LANE;
