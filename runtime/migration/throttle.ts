@@ -114,7 +114,7 @@ export async function undoThrottle(scratch: string): Promise<void> {
 
 async function putBack(path: string, text: string): Promise<void> {
   try {
-    await writeFile(path, text, { flag: "r+" });
+    await writeFile(path, `${text}\n`, { flag: "r+" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw new MigrationError("internal", `${path} cannot be set back to ${text}: ${messageOf(error)}`, {
