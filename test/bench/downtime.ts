@@ -86,7 +86,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
         memoryMb: test.memoryMb,
         valueBytes: VALUE_BYTES,
         load: { rate: options.rate, ...WORKLOADS[test.workload] },
-        migrate: { strategy: test.strategy },
+        migrate: test.strategy === "stock" ? "stock" : { strategy: test.strategy },
         settleMs: 1500,
         warmMb: Math.round(test.memoryMb * 1.25),
       });

@@ -86,7 +86,7 @@ function lineMs(row: Row): number {
 }
 
 export const GOALS: readonly Goal[] = [
-  gapBelow("stop-and-copy", SMALL, 4),
+  gapBelow("stock", SMALL, 4),
   gapBelow("precopy", big("read-heavy", 10), 5.4),
   gapBelow("precopy", big("write-heavy", 10), 3),
   gapBelow("precopy", big("read-heavy", 1), 2.7),

@@ -9,6 +9,7 @@ const ROW_HEIGHT = 40;
 const LEFT = 250;
 const TOP = 48;
 const COLOURS: Record<string, string> = {
+  stock: "#b8bfc7",
   "stop-and-copy": "#9aa5b1",
   precopy: "#6b8fb3",
   pipelined: "#1f7a4d",

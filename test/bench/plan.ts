@@ -2,7 +2,8 @@
  * Which migrations a bench makes, and in what order: strategies take turns inside each repetition, so that
  * whatever else happens on the machine meets all of them alike.
  */
-export const STRATEGIES = ["stop-and-copy", "precopy", "pipelined"] as const;
+/** "stock": stop-and-copy by runC and stock CRIU, without anything of ours. */
+export const STRATEGIES = ["stock", "stop-and-copy", "precopy", "pipelined"] as const;
 
 export interface Load {
   /** Share of GETs, 0 to 1. */
@@ -50,7 +51,7 @@ export const FULL: Plan = {
       workloads: ["idle"],
       memoryMb: [8],
       linkMbit: [10_000],
-      strategies: ["stop-and-copy", "pipelined"],
+      strategies: ["stock", "stop-and-copy", "pipelined"],
     },
     {
       workloads: ["read-heavy", "write-heavy"],

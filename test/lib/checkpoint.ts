@@ -9,7 +9,7 @@ export type CheckpointReport = pclive.agent.v1.ICheckpointReport;
 
 const CHECKPOINT_MS = 120_000;
 /** CRIU with the overlay is the unmodified one as long as nobody names an engine to it. */
-const STOCK_PATH = "PATH=/usr/local/lib/pclive/criu:$PATH";
+export const STOCK_PATH = "PATH=/usr/local/lib/pclive/criu:$PATH";
 const TASKS = "/run/containerd/io.containerd.runtime.v2.task/default";
 
 export function checkpointCommand(id: string, to: string, ...flags: string[]): string[] {
@@ -88,17 +88,30 @@ export class StockBundle {
     return bundle;
   }
 
+  /** The same on another host, whose files are those of the image `ref`. */
+  static async elsewhere(lab: Lab, from: string, to: string, id: string, ref: string): Promise<StockBundle> {
+    const bundle = new StockBundle(lab, to, id);
+    const { stdout } = await lab.exec(from, ["cat", `${TASKS}/${id}/config.json`]);
+    const script = `mkdir -p ${bundle.folder}/rootfs && base64 -d >${bundle.folder}/config.json <<<"$1" && ctr image mount --rw ${ref} ${bundle.folder}/rootfs`;
+    await lab.exec(to, ["bash", "-c", script, "bash", Buffer.from(stdout).toString("base64")]);
+    return bundle;
+  }
+
   /** Once its task has ended: from an image, by runC and CRIU alone. @returns milliseconds until runC was done */
   async restore(images: string, timeoutMs = 60_000): Promise<number> {
+    const mount = `mountpoint -q ${this.folder}/rootfs || ctr snapshot mounts ${this.folder}/rootfs ${this.id} | sh`;
+    const script = ["set -e", mount, this.restoring(images)].join("\n");
+    return Number((await this.lab.exec(this.host, ["bash", "-c", script], { timeoutMs })).stdout.trim());
+  }
+
+  /** Bash that restores from an image and prints the milliseconds until runC was done; its files are there. */
+  restoring(images: string): string {
     const { folder, id } = this;
-    const script = [
-      "set -e",
-      `mountpoint -q ${folder}/rootfs || ctr snapshot mounts ${folder}/rootfs ${id} | sh`,
+    return [
       "begin=$(date +%s%N)",
       `env -u PCLIVE_SOCKET ${STOCK_PATH} runc --root /run/stock restore --tcp-established --ext-unix-sk --file-locks --detach --bundle ${folder} --image-path ${images} --work-path ${folder} ${id} </dev/null >/dev/null 2>${folder}/said || { cat ${folder}/said; grep Error ${folder}/restore.log; exit 1; }`,
       "echo $((($(date +%s%N) - begin) / 1000000))",
     ].join("\n");
-    return Number((await this.lab.exec(this.host, ["bash", "-c", script], { timeoutMs })).stdout.trim());
   }
 
   /** Ends what was restored. */

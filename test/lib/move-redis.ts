@@ -5,8 +5,9 @@
 import type { Lab } from "../lab/lab.js";
 import { HostUsage, type Usage } from "./host-usage.js";
 import { achievedShare, Load, type LoadOptions, type LoadReport } from "./load.js";
-import { type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
+import { type Event, type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
 import { RedisContainer } from "./redis.js";
+import { StockMove } from "./stock-move.js";
 import { warmMemory } from "./warm.js";
 
 export interface MoveOptions {
@@ -17,7 +18,8 @@ export interface MoveOptions {
   readonly memoryMb: number;
   readonly valueBytes: number;
   readonly load: LoadOptions;
-  readonly migrate: MigrateWords;
+  /** How; "stock": without us, by runC and stock CRIU. */
+  readonly migrate: MigrateWords | "stock";
   /** Load before the migration begins and after it ended. */
   readonly settleMs: number;
   /** Memory touched beforehand and freed at the switchover, so that every strategy finds memory alike. */
@@ -47,10 +49,17 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> {
   const say = options.say ?? ((): void => undefined);
   const redis = await RedisContainer.start(lab, options.from, options);
+  let stock: StockMove | undefined;
   try {
     say(`filling ${redis.keys} keys of ${options.valueBytes} bytes`);
     await redis.populate();
     const digestBefore = await redis.digest();
+    const { from: source, to: destination, migrate } = options;
+    if (migrate === "stock") stock = await StockMove.prepare(lab, redis, source, destination);
+    const move = (onEvent: (event: Event) => void): Promise<Report> =>
+      migrate === "stock" && stock
+        ? stock.run(onEvent)
+        : migrateOrThrow(lab, source, options.id, destination, migrate as MigrateWords, onEvent);
     const freeWarm = await warmMemory(lab, options.warmMb);
     say(
       `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
@@ -67,20 +76,13 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
         HostUsage.begin(lab, options.from),
         HostUsage.begin(lab, options.to),
       ]);
-      report = await migrateOrThrow(
-        lab,
-        options.from,
-        redis.options.id,
-        options.to,
-        options.migrate,
-        (event) => {
-          if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
-          if (event.phase?.name === "switchover") {
-            switchoverAt = event.at ?? 0;
-            void freeWarm();
-          }
-        },
-      );
+      report = await move((event) => {
+        if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
+        if (event.phase?.name === "switchover") {
+          switchoverAt = event.at ?? 0;
+          void freeWarm();
+        }
+      });
       usage = { from: await from.end(), to: await to.end() };
       await sleep(options.settleMs);
     } finally {
@@ -99,6 +101,7 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
       tasksTo: (await lab.exec(options.to, ["ctr", "task", "ls"])).stdout.trimEnd(),
     };
   } finally {
+    await stock?.remove().catch(() => undefined);
     await redis.remove(options.from).catch(() => undefined);
     await redis.remove(options.to).catch(() => undefined);
   }

@@ -69,7 +69,7 @@ describe("bench", () => {
 
   it("plans each case as often as told, strategies in turn", () => {
     const all = cases(FULL);
-    assert.equal(all.length, 5 * 12);
+    assert.equal(all.length, 5 * 13);
     assert.equal(new Set(all.map((test) => JSON.stringify(test))).size, all.length);
     const own = cases(chosen({ workloads: ["idle"], memoryMb: [8] }, 2));
     assert.deepEqual(
