@@ -56,10 +56,13 @@ export class Figures {
     };
     const explained = Object.values(known).reduce((sum, ms) => sum + ms, 0);
     const dumpMs = Math.max(switchover.skeletonDumpMs, pagesMs);
+    const left = this.downtimeMs - explained - dumpMs;
     const costs: Costs = {
       ...known,
       dump: dumpAlone(switchover.skeletonDumpMs, pagesMs),
-      ready: Math.max(0, this.downtimeMs - explained - dumpMs),
+      // The peer's confirmation comes while it restores already: that part of the sending is no part of the chain.
+      send: Math.max(0, known.send + Math.min(0, left)),
+      ready: Math.max(0, left),
     };
     return { peer, strategy, weight, costs };
   }
