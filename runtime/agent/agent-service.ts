@@ -8,12 +8,13 @@ import { AgentError } from "./errors.js";
 import { onServerStream, onUnary, service } from "./grpc/method.js";
 import { agentRpc } from "./grpc/services.js";
 import { measureDirtyRate } from "./measure/dirty-rate.js";
+import type { Protections } from "./protect/protections.js";
 import type { Live } from "./registry.js";
 import { SourceMigration } from "./source/migration.js";
 import { parseRequest } from "./source/request.js";
 import { VERSION } from "./system.js";
 
-export function agentService(context: Context) {
+export function agentService(context: Context, protections: Protections) {
   return service({
     migrate: onServerStream(agentRpc.migrate, async (request, call) => {
       const wanted = parseRequest(request);
@@ -40,6 +41,9 @@ export function agentService(context: Context) {
       });
     }),
     restore: onUnary(agentRpc.restore, (request) => restoreContainer(context, request)),
+    protect: onUnary(agentRpc.protect, (request) => protections.protect(request)),
+    unprotect: onUnary(agentRpc.unprotect, (request) => protections.unprotect(request)),
+    protections: onUnary(agentRpc.protections, async () => protections.list()),
   });
 }
 

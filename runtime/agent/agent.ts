@@ -10,6 +10,7 @@ import { CostHistory } from "./cost-history.js";
 import { Arrivals } from "./destination/arrivals.js";
 import { Journal } from "./journal.js";
 import { peerService } from "./peer-service.js";
+import { Protections } from "./protect/protections.js";
 import { Recovery } from "./recovery.js";
 import { Registry } from "./registry.js";
 import { serveLocally, servePeers, stop } from "./server.js";
@@ -39,16 +40,18 @@ export async function startAgent(config: Config, log: Logger): Promise<RunningAg
   const arrivals = new Arrivals(context);
   const recovery = await Recovery.plan(context, arrivals);
   const peers = await servePeers(context, peerService(context, arrivals));
-  const local = await serveLocally(context, agentService(context));
+  const protections = new Protections(context);
+  const local = await serveLocally(context, agentService(context, protections));
   log.info({ host: config.host, port: peers.port, socket: local.path }, "agent ready");
   const recovered = recovery.run();
+  await protections.resume();
   return {
     context,
     recovered,
     port: peers.port,
     socket: local.path,
     stop: async () => {
-      await Promise.all([stop(peers.server), stop(local.server)]);
+      await Promise.all([stop(peers.server), stop(local.server), protections.stop()]);
       context.containerd.close();
     },
   };

@@ -9,21 +9,20 @@
  * Whatever fails, by the time that the promise rejects the container is as it was, nothing of an image is at the target, and
  * what remains are logs.
  */
-import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { attempt, quiet, within } from "../migration/deadline.js";
 import { type DumpOptions, SkeletonDump } from "../migration/dump.js";
-import { Engine } from "../migration/engine.js";
+import type { Engine } from "../migration/engine.js";
 import type { Answer, EngineEvent } from "../migration/engine-messages.js";
 import { MigrationError } from "../migration/error.js";
 import { Freezer } from "../migration/freezer.js";
-import { PLACES, type Places, Scratch } from "../migration/scratch.js";
+import type { Places, Scratch } from "../migration/scratch.js";
 import { undoSource } from "../migration/source-undo.js";
 import { orDumpFailure, snapshot, staysFrozen } from "../migration/switchover.js";
 import type { Cgroup, SourceContainer, Tracker } from "../migration/types.js";
 import { QuietNetwork } from "./network.js";
 import { decide, type RoundSample } from "./policy.js";
+import { CheckpointSession } from "./session.js";
 import { ImageTarget } from "./target.js";
 
 export interface Progress {
@@ -43,6 +42,10 @@ export interface CheckpointOptions {
   readonly criu: Omit<DumpOptions, "libDir" | "leaveRunning">;
   /** Write past the page cache. */
   readonly direct: boolean;
+  /** One that stays when all goes well, and is ended when not; default: one for this checkpoint alone. Not of a paused container. */
+  readonly session?: CheckpointSession;
+  /** Leave out what did not change since the session's last image, if that lies beside this one. */
+  readonly incremental?: boolean;
   readonly tracker: Tracker;
   /** Folder of `pclive-engine` and `criu/criu`. */
   readonly libDir: string;
@@ -67,7 +70,10 @@ export interface CheckpointReport {
   readonly writeMs: number;
   readonly totalMs: number;
   readonly finalBytes: number;
+  /** Written; an incremental image needs its parent's besides. */
   readonly imageBytes: number;
+  /** Name of the image beside it that it needs; empty: none. */
+  readonly parent: string;
 }
 
 interface Parts {
@@ -81,11 +87,6 @@ interface Parts {
   readonly tracker: string;
 }
 
-/** The code of the error that tells that a checkpoint can be taken, but not while the container runs. */
-export const PLAIN_ONLY = "plain-only";
-
-const SPOOL = "/var/lib/pclive/spool";
-const BEGIN_MS = 30_000;
 const HELD_MS = 20_000;
 const FREEZE_MS = 5_000;
 const THAW_MS = 10_000;
@@ -132,43 +133,12 @@ class Checkpoint {
 
   async #prepare(): Promise<Parts> {
     const { container, options } = this;
-    const { libDir, criu, after, before, places = PLACES, spool = SPOOL } = options;
-    const cgroup = await container.cgroup();
+    const { libDir, criu, after } = options;
     const target = this.#acquire("target", await ImageTarget.prepare(options.to));
-    const scratch = this.#acquire(
-      "scratch",
-      await Scratch.create(randomBytes(16).toString("hex"), "source", places),
-    );
-    options.onScratch?.([target.temporary, scratch.root]);
-    this.#acquired = { ...this.#acquired, cgroup };
-    await mkdir(spool, { recursive: true, mode: 0o700 });
-    const binary = join(libDir, "pclive-engine");
-    const { engine, hello } = await Engine.start({
-      binary,
-      role: "checkpoint",
-      logFile: scratch.engineLog,
-      onEvent: (event) => this.#notice(event),
-    });
-    this.#acquire("engine", engine);
+    const { scratch, engine, cgroup, tracker } = await this.#session(target);
     this.#still();
-    const { uffdWpAsync, softDirty } = hello.features;
-    if (before === "running" && !uffdWpAsync && !softDirty) {
-      throw new MigrationError(PLAIN_ONLY, "this kernel does not tell which pages are written", {
-        remedy: "use Linux 6.7 or later, or one with CONFIG_MEM_SOFT_DIRTY",
-      });
-    }
     const freezer = this.#acquire("freezer", new Freezer(cgroup));
-    const begun = await engine.request(
-      "begin",
-      {
-        initPid: container.initPid(),
-        cgroupProcs: cgroup.procsPaths,
-        tracker: before === "paused" ? "none" : options.tracker,
-        overlaySocket: scratch.socket,
-        spool,
-      },
-      { timeoutMs: BEGIN_MS },
-    );
+    const binary = join(libDir, "pclive-engine");
     const network = after === "ended" ? undefined : QuietNetwork.of(container.initPid(), binary);
     this.#acquire("network", network);
     const dump = new SkeletonDump(container, scratch, {
@@ -177,8 +147,27 @@ class Checkpoint {
       leaveRunning: after === "as-before",
     });
     this.#acquire("dump", dump);
-    const tracker = begun.tracker ?? (before === "paused" ? "none" : options.tracker);
     return { target, scratch, cgroup, freezer, engine, dump, network, tracker };
+  }
+
+  /** Its own, or the one that stays. From here on it is this checkpoint's to end when anything fails. */
+  async #session(target: ImageTarget): Promise<CheckpointSession> {
+    const { options } = this;
+    const { before, tracker, libDir, places, spool } = options;
+    const onScratch = (root: string) => options.onScratch?.([target.temporary, root]);
+    if (options.session) onScratch(options.session.scratch.root);
+    const session =
+      options.session ??
+      (await CheckpointSession.begin(
+        this.container,
+        { before, tracker, libDir, places, spool, onScratch },
+        (engine) => this.#acquire("engine", engine),
+      ));
+    session.onEvent = (event) => this.#notice(event);
+    this.#acquire("scratch", session.scratch);
+    this.#acquire("engine", session.engine);
+    this.#acquire("cgroup", session.cgroup);
+    return session;
   }
 
   async #take(parts: Parts): Promise<CheckpointReport> {
@@ -193,7 +182,8 @@ class Checkpoint {
     if (before === "running" && after === "as-before") await this.#thaw(parts);
     const thawed = performance.now();
     if (before === "running" && after === "as-before") this.options.onReleased?.();
-    const image = await this.#write(parts);
+    const parent = this.#parent(parts.target);
+    const image = await this.#write(parts, parent);
     if (after === "ended") await this.#end(parts);
     const end = performance.now();
     if (before === "paused" || after === "ended") this.options.onReleased?.();
@@ -206,6 +196,7 @@ class Checkpoint {
       totalMs: end - this.#begun,
       finalBytes: final.bytes,
       imageBytes: image.bytes,
+      parent,
     };
   }
 
@@ -267,12 +258,25 @@ class Checkpoint {
     await (network ? network.end(thaw) : thaw());
   }
 
-  async #write(parts: Parts): Promise<Answer<"write">> {
+  #parent({ path }: ImageTarget): string {
+    const { session, incremental } = this.options;
+    const { last } = session ?? {};
+    return incremental === true && last !== undefined && dirname(last) === dirname(path)
+      ? basename(last)
+      : "";
+  }
+
+  async #write(parts: Parts, parent: string): Promise<Answer<"write">> {
     const { engine, scratch, target, freezer, network, dump } = parts;
     this.#enter("write");
     const written = await engine.request(
       "write",
-      { skeleton: scratch.images, to: target.temporary, direct: this.options.direct },
+      {
+        skeleton: scratch.images,
+        to: target.temporary,
+        direct: this.options.direct,
+        ...(parent === "" ? {} : { parent: `../${parent}` }),
+      },
       { timeoutMs: WRITE_STALL_MS, restartOnProgress: true },
     );
     this.#still();
@@ -294,11 +298,14 @@ class Checkpoint {
     await attempt(() => freezer.thaw(THAW_MS));
   }
 
-  async #tidy({ engine, dump, network, scratch }: Parts): Promise<void> {
-    await engine.close();
+  async #tidy({ engine, dump, network, scratch, target }: Parts): Promise<void> {
+    const { session } = this.options;
+    if (!session) await engine.close();
     await dump.stop();
     await network?.dispose();
-    await attempt(() => scratch.remove());
+    if (!session) return void (await attempt(() => scratch.remove()));
+    session.last = target.path;
+    await session.renew();
   }
 
   /** @returns the error to report; by then nothing is left but logs */
@@ -313,6 +320,7 @@ class Checkpoint {
     );
     await network?.dispose();
     await target?.discard();
+    if (this.#acquired.engine) await this.options.session?.end();
     // CRIU may have died with the container thawed for its parasite.
     if (paused && cgroup) await attempt(() => new Freezer(cgroup).freeze(FREEZE_MS));
     error.logs ??= logs;

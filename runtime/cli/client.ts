@@ -43,6 +43,18 @@ export class AgentClient {
     return this.unary("Restore", api.RestoreRequest, api.RestoreReport, request, timeoutMs);
   }
 
+  protect(request: pclive.agent.v1.IProtectRequest): Promise<pclive.agent.v1.Protection> {
+    return this.unary("Protect", api.ProtectRequest, api.Protection, request);
+  }
+
+  unprotect(request: pclive.agent.v1.IUnprotectRequest): Promise<pclive.agent.v1.Protection> {
+    return this.unary("Unprotect", api.UnprotectRequest, api.Protection, request);
+  }
+
+  protections(): Promise<pclive.agent.v1.ProtectionList> {
+    return this.unary("Protections", api.ProtectionsRequest, api.ProtectionList, {});
+  }
+
   /** Takes a checkpoint and yields its events until the report or the failure. Leaving the loop early gives it up. */
   checkpoint(request: pclive.agent.v1.ICheckpointRequest): AsyncGenerator<pclive.agent.v1.CheckpointEvent> {
     return this.stream("Checkpoint", api.CheckpointRequest, api.CheckpointEvent, request);

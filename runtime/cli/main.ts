@@ -8,6 +8,7 @@ import { addDirtyRate } from "./dirty-rate.js";
 import { CliError, EXIT } from "./exit.js";
 import { addInstall, addUninstall } from "./install/command.js";
 import { buildRequest, type MigrateOptions, migrate } from "./migrate.js";
+import { addProtect, addUnprotect } from "./protect.js";
 import { renderCheck, renderStatus } from "./report.js";
 
 const DEFAULT_SOCKET = "/run/pclive/pclived.sock";
@@ -148,6 +149,8 @@ export function buildProgram(version: string): Command {
     addCancel,
     addCerts,
     addKeygen,
+    addProtect,
+    addUnprotect,
   ])
     add(program, withAgent);
   addInstall(program, version);

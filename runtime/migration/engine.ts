@@ -159,6 +159,11 @@ export class Engine {
     )) as EventOf<N>;
   }
 
+  /** These will happen once more: a wait for them is for the next one. */
+  forget(...names: readonly EventName[]): void {
+    for (const name of names) delete this.#seen[name];
+  }
+
   /** Ends the engine in any state: EOF on its control descriptor, then SIGKILL. Idempotent, never rejects. */
   async close(): Promise<void> {
     this.#closing = true;

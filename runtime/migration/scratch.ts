@@ -70,6 +70,15 @@ export class Scratch {
     return scratch;
   }
 
+  /** The images and what was written beside them go; the sockets stay. */
+  async empty(): Promise<void> {
+    for (const folder of [this.images, this.work]) {
+      await unmountBelow(folder);
+      for (const name of await readdir(folder))
+        await rm(join(folder, name), { recursive: true, force: true });
+    }
+  }
+
   /** The environment in which runC finds our CRIU, and CRIU the engine. */
   environment(libDir: string): NodeJS.ProcessEnv {
     return {

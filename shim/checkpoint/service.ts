@@ -20,14 +20,17 @@ const takeSchema = z.object({
   externalUnixSockets: z.boolean(),
   shellJob: z.boolean(),
   fileLocks: z.boolean(),
+  keep: z.boolean(),
+  incremental: z.boolean(),
 });
 
 export function checkpointService(env: ShimEnv, containers: Registry): Methods {
   return {
     Take: unary(api.TakeRequest, api.TakeReport, (message, context: CallContext) =>
       told(env.log, "checkpoint", async () => {
-        const { id, direct, tracker, ...asked } = parsed(message);
-        const options = { direct, tracker, signal: context.signal };
+        const { id, direct, tracker, keep, incremental, ...asked } = parsed(message);
+        const lease = keep ? context.connection.closed : undefined;
+        const options = { direct, tracker, incremental, keep: lease, signal: context.signal };
         return reportOf(await runCheckpoint(containers.get(id), requestOf(asked), options));
       }),
     ),
@@ -45,7 +48,9 @@ function parsed(message: unknown): z.infer<typeof takeSchema> {
   });
 }
 
-function requestOf(asked: Omit<z.infer<typeof takeSchema>, "id" | "direct" | "tracker">): CheckpointRequest {
+type Asked = Omit<z.infer<typeof takeSchema>, "id" | "direct" | "tracker" | "keep" | "incremental">;
+
+function requestOf(asked: Asked): CheckpointRequest {
   const { path, exit, tcpEstablished, externalUnixSockets, shellJob, fileLocks } = asked;
   return {
     path,

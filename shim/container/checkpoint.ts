@@ -4,12 +4,8 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type CheckpointReport,
-  PLAIN_ONLY,
-  type Progress,
-  takeCheckpoint,
-} from "../../runtime/checkpoint/checkpoint.js";
+import { type CheckpointReport, type Progress, takeCheckpoint } from "../../runtime/checkpoint/checkpoint.js";
+import { CheckpointSession, PLAIN_ONLY } from "../../runtime/checkpoint/session.js";
 import { MigrationError, type Tracker } from "../../runtime/migration/index.js";
 import { forgetUnfinished, noteUnfinished } from "../bundle/unfinished.js";
 import { ShimError, wrongState } from "../errors.js";
@@ -38,6 +34,10 @@ export interface LiveOptions {
   readonly direct: boolean;
   readonly tracker: Tracker;
   readonly signal?: AbortSignal;
+  /** The engine stays attached for the next one of this caller, as long as this is not aborted. */
+  readonly keep?: AbortSignal | undefined;
+  /** Leave out what the caller's last image has, where that lies beside this one. */
+  readonly incremental?: boolean;
 }
 
 export type CheckpointOutcome =
@@ -91,12 +91,14 @@ async function live(
   onProgress: (progress: Progress) => void,
 ): Promise<CheckpointOutcome> {
   const { bundle } = container;
+  const { keep: _keep, ...asked } = options;
   let taken: Promise<CheckpointReport> | undefined;
   // Other calls wait until the task runs again; while the image is written nobody has to.
   await container.exclusive("checkpoint", async () => {
     const state = mustBeDumpable(container);
     const reason = whyNotLive(container, request);
     if (reason !== undefined) throw new MigrationError(PLAIN_ONLY, reason);
+    const session = await sessionFor(container, request, options);
     await new Promise<void>((released) => {
       taken = takeCheckpoint(sourceContainer(container), {
         to: request.path,
@@ -111,7 +113,8 @@ async function live(
           ...(request.workPath === "" ? {} : { workPath: request.workPath }),
         },
         libDir: libDir(),
-        ...options,
+        ...asked,
+        ...(session ? { session } : {}),
         onScratch: (folders) => noteUnfinished(bundle, folders),
         onProgress,
         onReleased: released,
@@ -127,8 +130,27 @@ async function live(
     container.env.log.info({ id: container.id, ...report }, "checkpoint");
     return { kind: "live", report };
   } finally {
-    forgetUnfinished(bundle);
+    const { folder } = container.tracking;
+    if (folder === undefined) forgetUnfinished(bundle);
+    else noteUnfinished(bundle, [folder]);
   }
+}
+
+/** @returns undefined when this checkpoint tracks for itself */
+async function sessionFor(
+  container: Container,
+  request: CheckpointRequest,
+  { keep, tracker }: LiveOptions,
+): Promise<CheckpointSession | undefined> {
+  if (keep && !request.exit && container.state() === "running") {
+    const options = { before: "running", tracker, libDir: libDir() } as const;
+    const onScratch = (folder: string) => noteUnfinished(container.bundle, [folder]);
+    return container.tracking.keep(keep, () =>
+      CheckpointSession.begin(sourceContainer(container), { ...options, onScratch }),
+    );
+  }
+  await container.tracking.end();
+  return undefined;
 }
 
 async function plainly(
@@ -143,6 +165,7 @@ async function plainly(
   const begun = performance.now();
   await container.exclusive("checkpoint", async () => {
     mustBeDumpable(container);
+    await container.tracking.end();
     await plainCheckpoint(container, request);
   });
   return { kind: "plain", reason, totalMs: performance.now() - begun };

@@ -21,6 +21,7 @@ import type {
 import { MoveGuard } from "./move.js";
 import { Mutex } from "./mutex.js";
 import type { TaskProcess } from "./process.js";
+import { Tracking } from "./tracking.js";
 
 export interface ContainerParts {
   readonly env: ShimEnv;
@@ -42,6 +43,7 @@ export class Container implements MigratableContainer {
   readonly init: TaskProcess;
   readonly execs = new Map<string, TaskProcess>();
   readonly moves: MoveGuard;
+  readonly tracking = new Tracking();
   /** Set by the Delete that went through. */
   deleted = false;
   /** Set as soon as init is there, and kept beyond its end: its figures are asked for until Delete. */
@@ -119,6 +121,10 @@ export class Container implements MigratableContainer {
   beginMove(options: MoveLeaseOptions): MoveLease {
     if (this.init.state.kind === "stopped") throw refused(`container ${this.id} is stopped`);
     return this.moves.begin(options);
+  }
+
+  async endTracking(): Promise<void> {
+    await this.tracking.end();
   }
 
   async expectGone(exitStatus: number): Promise<Exit> {

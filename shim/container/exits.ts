@@ -67,6 +67,7 @@ export class ExitWatch {
   async #initEnded(pid: number, reaped: Exit): Promise<void> {
     const { init, env, id } = this.#container;
     this.#initReaped = true;
+    void this.#container.endTracking();
     await settledWithin(START_MS, this.#start);
     if (await this.#sharesPids()) await this.#killRest();
     const execs = [...this.#container.execs.values()].filter((exec) => exec.state.kind === "running");

@@ -1,5 +1,6 @@
 /** The ways in which a container gets its init. */
 import { join } from "node:path";
+import { MOVED_TOO } from "../../runtime/migration/types.js";
 import type { RestoreOptions, Runc } from "../../runtime/runc/index.js";
 import { pidFile, readInitPid } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
@@ -92,6 +93,8 @@ export class RestoredInit implements InitSource {
       pidFile: pidFile(bundle),
       stdio: io.child,
       noPivot: options.noPivotRoot,
+      // Whoever took the checkpoint has allowed what is in the image: asked a second time, nobody could answer.
+      ...MOVED_TOO,
       ...(io.consoleSocket ? { consoleSocket: io.consoleSocket } : {}),
     };
     try {

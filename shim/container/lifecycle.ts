@@ -99,6 +99,7 @@ async function deleteExec(container: Container, exec: TaskProcess): Promise<Dele
 async function deleteInit(container: Container): Promise<Deleted> {
   const { init, env, id, bundle } = container;
   await container.moves.makeWay({ kind: "delete" });
+  await container.tracking.end();
   await dropIncoming(container);
   return container.exclusive("delete", async () => {
     if (container.deleted) throw notFound(`container ${id} has been deleted`);

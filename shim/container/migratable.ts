@@ -104,6 +104,8 @@ export interface MigratableContainer {
   mustBeIdle(what: string): void;
   /** @throws FAILED_PRECONDITION as `mustBeIdle`, or when the container is stopped */
   beginMove(options: MoveLeaseOptions): MoveLease;
+  /** A process's memory has one tracker only: that of a protected container makes way. Never rejects. */
+  endTracking(): Promise<void>;
   /**
    * Init is about to be killed because it lives elsewhere now: whatever the kernel says, containerd
    * hears this exit status. Resolves when the exit has been reaped and published (not bounded).

@@ -73,6 +73,7 @@ async function begin(
   }
   const letGo = container.moves.beginMeasurement();
   try {
+    await container.endTracking();
     const options = { tracker, libDir: libDir() };
     return { measurement: await Measurement.begin(sourceContainer(container), options), letGo };
   } catch (error) {

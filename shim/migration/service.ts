@@ -175,6 +175,7 @@ class Service {
     // Not while a pause or an exec of the user is half done.
     await container.exclusive("begin a migration", async () => {
       this.#registry.addSource(migration, container, move, context.connection.closed);
+      await container.endTracking();
     });
     const { pids, ...report } = await move.begin();
     return { ...report, pids: [...pids] };

@@ -1,5 +1,7 @@
 /** Checkpoints as streams and files: what comes out of them is what went in, and a damaged one is found before anything is made. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
 import type { Lab } from "../lab/lab.js";
 import { endTask } from "../lib/checkpoint.js";
 import { RedisContainer } from "../lib/redis.js";
@@ -50,8 +52,11 @@ describe("checkpoint archives", function () {
     await lab.exec("a", ["sh", "-c", `rm -rf ${PLACE} ${STREAMS}/*`]);
   });
 
-  it("a stream: any tar lists it, and pclive restores it from a pipe", async () => {
+  it("a stream: any tar lists it, and pclive restores it from a pipe, with its connections", async () => {
+    const client = lab.spawn("c", ["redis-cli", "-h", redis.options.address, "subscribe", "news"]);
+    await once(client.stdout as Readable, "data");
     await done(`${take} --to - | cat >plain`);
+    lab.signal(client, "SIGKILL");
     const names = (await done("tar -tf plain")).split("\n");
     assert.equal(names[0], "pclive.json");
     assert.ok(names.includes("inventory.img") && names.includes("pages-1.img"));

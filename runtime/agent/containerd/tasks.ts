@@ -124,11 +124,16 @@ export async function startTask(ns: Namespace, id: string, timeoutMs = START_TIM
 }
 
 /** Waits for the exit of a task's init; a task that is gone has exited. False when it took longer. */
-export async function waitForExit(ns: Namespace, id: string, timeoutMs: number): Promise<boolean> {
+export async function waitForExit(
+  ns: Namespace,
+  id: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const task = await getTask(ns, id);
   if (task === undefined || task.status === "stopped") return true;
   try {
-    await ns.call(rpc.tasks.wait, { containerId: id }, { timeoutMs });
+    await ns.call(rpc.tasks.wait, { containerId: id }, { timeoutMs, ...(signal ? { signal } : {}) });
     return true;
   } catch (error) {
     return isNotFound(error);

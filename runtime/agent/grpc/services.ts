@@ -22,4 +22,7 @@ export const agentRpc = {
   checkpoint: method("/pclive.agent.v1.Agent/Checkpoint", agent.CheckpointRequest, agent.CheckpointEvent),
   dirtyRate: method("/pclive.agent.v1.Agent/DirtyRate", agent.DirtyRateRequest, agent.DirtyRateEvent),
   restore: method("/pclive.agent.v1.Agent/Restore", agent.RestoreRequest, agent.RestoreReport),
+  protect: method("/pclive.agent.v1.Agent/Protect", agent.ProtectRequest, agent.Protection),
+  unprotect: method("/pclive.agent.v1.Agent/Unprotect", agent.UnprotectRequest, agent.Protection),
+  protections: method("/pclive.agent.v1.Agent/Protections", agent.ProtectionsRequest, agent.ProtectionList),
 };

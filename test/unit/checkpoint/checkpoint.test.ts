@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CheckpointOptions, takeCheckpoint } from "../../../runtime/checkpoint/checkpoint.js";
+import { CheckpointSession } from "../../../runtime/checkpoint/session.js";
 import type { MigrationError } from "../../../runtime/migration/index.js";
 import { Bench, canFreeze } from "../migration/bench.js";
 
@@ -162,5 +163,49 @@ describe("a checkpoint", function () {
     bench.engineDoes({ write: "error" });
     await assert.rejects(take(), { code: "peer-lost" });
     assert.deepEqual(readdirSync(images), ["inventory.img"]);
+  });
+
+  describe("with a session that stays", () => {
+    const begin = () =>
+      CheckpointSession.begin(bench.source(), {
+        before: "running",
+        tracker: "auto",
+        libDir: bench.dir,
+        spool: join(bench.dir, "spool"),
+        places: bench.places,
+        onScratch: () => undefined,
+      });
+    const parent = () => readFileSync(join(bench.dir, "parent"), "utf8");
+
+    it("takes one after the other, each on top of the last", async () => {
+      const session = await begin();
+      const first = await take({ session, incremental: true });
+      assert.equal(first.parent, "");
+      assert.equal(scratches().length, 1);
+      const second = await take({ session, incremental: true, to: join(bench.dir, "next") });
+      assert.equal(second.parent, "image");
+      assert.equal(parent(), "../image");
+      const elsewhere = await take({ session, incremental: true, to: join(bench.dir, "other/next") });
+      assert.equal(elsewhere.parent, "", "the last image is not beside it");
+      assert.ok(await bench.runs());
+      await session.end();
+      assert.deepEqual([scratches(), temporary(), session.usable], [[], [], false]);
+    });
+
+    it("ends with a failure, and leaves nothing", async () => {
+      bench.engineDoes({ write: "error" });
+      const session = await begin();
+      await failed(take({ session }));
+      assert.equal(session.usable, false);
+      assert.ok(await bench.runs());
+    });
+
+    it("stays when there is no place for the image", async () => {
+      const session = await begin();
+      await assert.rejects(take({ session, to: "/proc/none/image" }), { code: "target" });
+      assert.equal(session.usable, true);
+      await take({ session });
+      await session.end();
+    });
   });
 });

@@ -55,6 +55,8 @@ const ordinary: Record<string, (request: Record<string, unknown>) => object> = {
     return {};
   },
   round: () => {
+    // For the CRIU of a second checkpoint.
+    if (process.argv[2] === "checkpoint") emit("dump-held", { pid: 1 });
     emit("progress", { round: 1, pages: 10, bytes: 40960, wireBytes: 20000 });
     return round;
   },
@@ -77,7 +79,8 @@ const ordinary: Record<string, (request: Record<string, unknown>) => object> = {
     writeFileSync(`${traces}/end`, "");
     return {};
   },
-  write: ({ skeleton, to }) => {
+  write: ({ skeleton, to, parent }) => {
+    if (parent) writeFileSync(`${traces}/parent`, String(parent));
     emit("progress", { round: 0, pages: 5, bytes: 20480, wireBytes: 0 });
     cpSync(String(skeleton), String(to), { recursive: true });
     for (const name of ["pages-1.img", "inventory.img"]) writeFileSync(join(String(to), name), "x");

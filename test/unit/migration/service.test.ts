@@ -33,6 +33,7 @@ describe("the shim's migration service", function () {
       exclusive: <T>(_what: string, run: () => Promise<T>) => run(),
       incoming: () => undefined,
       mustBeIdle: () => undefined,
+      endTracking: () => Promise.resolve(),
       beginMove: (options: { makeWay(why: Interruption): Promise<void> }) => {
         makeWay = options.makeWay;
         moves++;
