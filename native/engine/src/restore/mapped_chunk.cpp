@@ -22,8 +22,7 @@ uint64_t pageOf(uint64_t offset) {
 
 MappedChunk::MappedChunk(const PagesFile &file, uint64_t begin, uint64_t end)
     : file_(file), begin_(pageOf(begin)), size_(end - begin_) {
-    void *memory =
-        ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd.get(), static_cast<off_t>(begin_));
+    void *memory = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd.get(), static_cast<off_t>(begin_));
     if (memory == MAP_FAILED)
         throw systemError("images", "cannot read " + file.path, errno);
     memory_ = static_cast<uint8_t *>(memory);
