@@ -42,7 +42,7 @@ const MB = 1e6;
 /** Beyond these an earlier switchover tells of an accident rather than of the host. */
 const FACTORS = { least: 0.25, most: 8 } as const;
 /** What the guess counts beside one earlier switchover of the same kind. */
-const GUESS_WEIGHT = 0.4;
+const GUESS_WEIGHT = 1;
 const FORGET = 0.93;
 const OTHER_PEER = 0.3;
 
@@ -56,9 +56,9 @@ function usual(weight: Weight, strategy: string): Costs {
   return {
     stop: 8 + 0.05 * processes,
     snapshot: 3 + 4 * tables + 0.3 * processes,
-    dump: 18 + 3 * processes + 0.05 * mappings + 15 * tables + 2 * skeleton,
-    send: 9 + 3 * skeleton + roundTripMs,
-    restore: 17 + 3 * processes + 0.05 * mappings + 2 * skeleton + read,
+    dump: 18 + 3 * processes + 0.05 * mappings + 15 * tables + 0.5 * skeleton,
+    send: 5 + 1.3 * skeleton + roundTripMs,
+    restore: 17 + 3 * processes + 0.05 * mappings + 0.8 * skeleton + read,
     ready: 6 + roundTripMs / 2,
     commit: 20 + 1.5 * roundTripMs,
   };
