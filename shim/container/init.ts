@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { MOVED_TOO } from "../../runtime/migration/types.js";
 import type { RestoreOptions, Runc } from "../../runtime/runc/index.js";
-import { pidFile, readInitPid } from "../bundle/files.js";
+import { pidFile, readInitPid, readSpecForRunc } from "../bundle/files.js";
 import type { RuntimeOptions } from "../bundle/options.js";
 import { messageOf, ShimError } from "../errors.js";
 import { DeferredIo } from "../io/deferred.js";
@@ -105,7 +105,11 @@ export class RestoredInit implements InitSource {
   }
 
   async #fromImage(how: RestoreOptions): Promise<void> {
-    const { id, runc, log } = this.#context;
+    const { id, bundle, runc, log } = this.#context;
+    const { endFormerConnections } = await import("../../runtime/checkpoint/former-connections.js");
+    const network = readSpecForRunc(bundle).linux?.namespaces?.find(({ type }) => type === "network");
+    // A namespace that is made with the container has no past.
+    if (!network || network.path) await endFormerConnections(how.imagePath, network?.path);
     const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
     const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how });
     if (outcome.kind === "restored") return log.info({ id, ...outcome }, "restored by the engine");
