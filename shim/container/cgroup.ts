@@ -90,9 +90,17 @@ function versionOf(mounts: readonly CgroupMount[], hasControllers: boolean): 1 |
   return system?.version === 2 || !hasControllers ? 2 : 1;
 }
 
-/** Later mounts come first: they hide the earlier ones at the same place. */
+/** Those of the system come first: CRIU mounts the hierarchies somewhere else as well, for a moment. */
 export function parseMounts(mountinfo: string): CgroupMount[] {
-  return mountinfo.split("\n").flatMap(mountOf).reverse();
+  // A later mount hides an earlier one at the same place.
+  const visible = new Map(
+    mountinfo.split("\n").flatMap((line) => mountOf(line).map((one) => [one.path, one])),
+  );
+  return [...visible.values()].sort((a, b) => Number(isOfSystem(b)) - Number(isOfSystem(a)));
+}
+
+function isOfSystem({ path }: CgroupMount): boolean {
+  return path === SYSTEM_MOUNT || path.startsWith(`${SYSTEM_MOUNT}/`);
 }
 
 function mountOf(line: string): CgroupMount[] {

@@ -28,6 +28,19 @@ describe("cgroup", () => {
     assert.deepEqual([folders.version, folders.unified], [2, "/sys/fs/cgroup/system.slice/a:b"]);
   });
 
+  it("does not take the place where CRIU mounts a hierarchy for a moment, and the uppermost of two mounts", () => {
+    const yard = "90 25 0:27 / /tmp/work/.criu.cgyard.x/freezer rw - cgroup none rw,freezer\n";
+    const over = "91 25 0:27 /other /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n";
+    const freezer = (mountinfo: string) =>
+      foldersOf("3:freezer:/c/a\n", parseMounts(mountinfo)).controllers.get("freezer");
+    assert.equal(freezer(yard + V1 + yard), "/sys/fs/cgroup/freezer/c/a");
+    assert.equal(freezer(yard), "/tmp/work/.criu.cgyard.x/freezer/c/a");
+    assert.equal(
+      foldersOf("3:freezer:/other/c/a\n", parseMounts(V1 + over)).controllers.get("freezer"),
+      "/sys/fs/cgroup/freezer/c/a",
+    );
+  });
+
   it("reads numbers, and nonsense as 0", () => {
     assert.deepEqual(["12\n", "max", "-1", "x", ""].map(numberIn), [12, UNLIMITED, 0, 0, 0]);
     assert.deepEqual(
