@@ -5,7 +5,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 root=$(cd "$here/../.." && pwd)
-export LAB_NAME=conformance LAB_HOSTS=a
+export LAB_NAME=${LAB_NAME:-conformance} LAB_HOSTS=a
 passed=0 failed=0
 
 lab() { timeout -k 10 "$1" "$root/test/lab/lab" "${@:2}"; }

@@ -162,7 +162,7 @@ export class Scene {
     await this.events.reached("/tasks/start", this.record.count(/^c\d+ Start$/));
     const pid = this.shimPid(container);
     process.kill(pid, "SIGKILL");
-    await until(() => !isShim(pid, container.bundle));
+    await until(() => hasEnded(pid));
     this.#killed.push(container.id);
   }
 
@@ -339,6 +339,16 @@ function isShim(pid: number, bundle: string): boolean {
     return readlinkSync(`/proc/${pid}/cwd`).startsWith(bundle);
   } catch {
     return false;
+  }
+}
+
+/** With the last of its threads: until then its sockets answer. */
+function hasEnded(pid: number): boolean {
+  try {
+    const state = /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return state === "X" || (state === "Z" && readdirSync(`/proc/${pid}/task`).length === 1);
+  } catch {
+    return true;
   }
 }
 
