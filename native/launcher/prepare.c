@@ -87,8 +87,10 @@ enum preparation prepare(char **argv, struct prepared *prepared) {
         !inputIsPlain(names.id) || !readGroup(group) || !nameSocket(&names, group, prepared))
         return PREPARED_NOTHING;
     prepared->listening = makeFolder(SOCKET_DIR) ? listenAt(prepared->path) : -1;
+    // What serves at the socket of a single container is on its way out, after the delete of another with the
+    // same id: by the time that the shim looks, it has gone.
     if (prepared->listening < 0)
-        return errno == EADDRINUSE && isServed(prepared->path) && writeAddress(prepared->address)
+        return errno == EADDRINUSE && *group && isServed(prepared->path) && writeAddress(prepared->address)
                    ? PREPARED_ALL
                    : PREPARED_NOTHING;
     if (writeAddress(prepared->address))

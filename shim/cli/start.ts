@@ -3,7 +3,7 @@
  * process becomes the server of the container's group, or finds that one serves already. The launcher waits for the
  * report and prints it; it leaves, we stay.
  */
-import { mkdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { leaveLauncher } from "#addon";
 import { readSpec, writeAddress } from "../bundle/files.js";
@@ -44,6 +44,16 @@ export async function start(flags: Flags): Promise<void> {
   await serveOrLeave({ ...flags, debug: bootstrap.debug }, entrance);
 }
 
+/** From the end of a server's last container to its own. */
+const LEAVING_MS = 50;
+
+/** After the delete of a container with the same id its server may still be on its way out. */
+async function stays(path: string): Promise<boolean> {
+  if (!(await isAlive(path))) return false;
+  await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
+  return isAlive(path);
+}
+
 /** @returns undefined when a server of the group accepts connections at `path` */
 async function open(path: string): Promise<Entrance | undefined> {
   try {
@@ -51,7 +61,7 @@ async function open(path: string): Promise<Entrance | undefined> {
   } catch (error) {
     if (errnoOf(error) !== "EADDRINUSE") throw error;
   }
-  if (await isAlive(path)) return undefined;
-  unlinkSync(path);
+  if (await stays(path)) return undefined;
+  rmSync(path, { force: true });
   return Entrance.at(path);
 }
