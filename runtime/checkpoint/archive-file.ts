@@ -1,12 +1,9 @@
 /** An archive as a file: whole or not there, whoever dies when. */
-import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { syncFolder } from "../durable.js";
-
-/** A name has 255 bytes, and ours adds 21; characters have up to 4. */
-const MAX_NAME = 50;
+import { unfinishedBeside } from "./unfinished-name.js";
 
 export class ArchiveFile {
   readonly #onExit = () => rmSync(this.temporary, { force: true });
@@ -25,8 +22,7 @@ export class ArchiveFile {
 
   /** Beside its place; only root can read it. */
   static async create(path: string): Promise<ArchiveFile> {
-    const name = `.${basename(path).slice(0, MAX_NAME)}.pclive-${randomBytes(6).toString("hex")}`;
-    const temporary = join(dirname(path), name);
+    const temporary = unfinishedBeside(path);
     return new ArchiveFile(path, temporary, await open(temporary, "wx", 0o600));
   }
 

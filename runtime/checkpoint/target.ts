@@ -3,18 +3,16 @@
  * target, which is then renamed onto it. Where that cannot be (the target is a mount point, or holds something already)
  * it is made in a folder inside, and its files are moved out of there, the one last without which CRIU takes nothing.
  */
-import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
 import { chmod, chown, mkdir, readdir, realpath, rename, rm, rmdir, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { syncFolder } from "../durable.js";
 import { MigrationError } from "../migration/error.js";
 import { mountsBelow } from "../migration/scratch.js";
+import { unfinishedBeside, unfinishedInside } from "./unfinished-name.js";
 
 /** CRIU refuses a folder of images without it. */
 const LAST = "inventory.img";
-/** Characters of up to 4 bytes; a name has 255 bytes, and ours adds 21. */
-const MAX_NAME = 50;
 
 type Way =
   /**
@@ -131,16 +129,20 @@ async function choosePlace(wanted: string): Promise<Place> {
   const there = await stat(wanted).catch(absent);
   if (!there) {
     const made = await makeFolders(dirname(wanted));
-    return { path: wanted, temporary: beside(wanted), way: { kind: "rename", made, replaced: undefined } };
+    return {
+      path: wanted,
+      temporary: unfinishedBeside(wanted),
+      way: { kind: "rename", made, replaced: undefined },
+    };
   }
   if (!there.isDirectory()) throw Object.assign(new Error("it is no folder"), { code: "ENOTDIR" });
   const path = await realpath(wanted);
   const empty = (await readdir(path)).length === 0;
   if (!empty || isMountPoint(path))
-    return { path, temporary: join(path, nameOf("")), way: { kind: "move-in" } };
+    return { path, temporary: unfinishedInside(path), way: { kind: "move-in" } };
   return {
     path,
-    temporary: beside(path),
+    temporary: unfinishedBeside(path),
     way: { kind: "rename", made: undefined, replaced: there },
   };
 }
@@ -158,14 +160,6 @@ async function makeFolders(path: string): Promise<string | undefined> {
 
 function isMountPoint(path: string): boolean {
   return path === "/" || mountsBelow(path).includes(path);
-}
-
-function beside(path: string): string {
-  return join(dirname(path), nameOf(basename(path).slice(0, MAX_NAME)));
-}
-
-function nameOf(base: string): string {
-  return `.${base}.pclive-${randomBytes(6).toString("hex")}`;
 }
 
 /** Removes folders from the target's parent up to `outermost`, as long as nobody has put anything in. */

@@ -1,7 +1,7 @@
 /**
  * What clients feel before, during and after a move, from the load generator's windows of 100 ms.
  */
-import type { LoadReport } from "../lib/load.js";
+import { type LoadReport, windowsIn } from "../lib/load.js";
 import { median } from "./summary.js";
 
 export interface Latencies {
@@ -12,7 +12,6 @@ export interface Latencies {
   readonly recovery_ms: number;
 }
 
-const WINDOW_MS = 100;
 /** As before: so much of what is offered, at most so many times the latency. */
 const RATE = 0.98;
 const LATENCY = 2;
@@ -24,12 +23,9 @@ type Window = LoadReport["windows"][number];
 export function latenciesOf(load: LoadReport, roundsFrom: number, switchoverAt: number): Latencies {
   const at = ([start]: Window): number => load.start_unix_ms + start;
   const p99 = (windows: readonly Window[]): number => median(windows.map((window) => window[3]));
-  const before = load.windows.filter((window) => at(window) + WINDOW_MS <= roundsFrom);
-  const during = load.windows.filter(
-    (window) => at(window) >= roundsFrom && at(window) + WINDOW_MS <= switchoverAt,
-  );
-  const usual = p99(before);
-  const after = load.windows.filter((window) => at(window) >= load.gap_end_unix_ms);
+  const during = windowsIn(load, roundsFrom, switchoverAt);
+  const usual = p99(windowsIn(load, 0, roundsFrom));
+  const after = windowsIn(load, load.gap_end_unix_ms, Number.POSITIVE_INFINITY);
   const good = after.map(
     ([, due, received, latency]) => received >= RATE * due && latency <= LATENCY * usual,
   );

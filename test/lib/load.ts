@@ -71,13 +71,21 @@ export class Load {
   }
 }
 
-/** Achieved over offered requests in [fromUnixMs, toUnixMs), from the 100 ms windows wholly inside; 1 when there is none. */
+const WINDOW_MS = 100;
+
+/** The windows that lie wholly in [fromUnixMs, toUnixMs). */
+export function windowsIn(report: LoadReport, fromUnixMs: number, toUnixMs: number): LoadReport["windows"] {
+  return report.windows.filter(([start]) => {
+    const at = report.start_unix_ms + start;
+    return at >= fromUnixMs && at + WINDOW_MS <= toUnixMs;
+  });
+}
+
+/** Achieved over offered requests in [fromUnixMs, toUnixMs), from the windows wholly inside; 1 when there is none. */
 export function achievedShare(report: LoadReport, fromUnixMs: number, toUnixMs: number): number {
   let due = 0;
   let received = 0;
-  for (const [start, windowDue, windowReceived] of report.windows) {
-    const at = report.start_unix_ms + start;
-    if (at < fromUnixMs || at + 100 > toUnixMs) continue;
+  for (const [, windowDue, windowReceived] of windowsIn(report, fromUnixMs, toUnixMs)) {
     due += windowDue;
     received += windowReceived;
   }

@@ -5,8 +5,8 @@ import { getTask } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { pause } from "../grpc/method.js";
-import { findOurs } from "../ours.js";
 import { fromShim, ShimClient } from "../shim-client.js";
+import { mustHaveState } from "./subject.js";
 
 type Request = pclive.agent.v1.CheckpointRequest;
 type Event = pclive.agent.v1.ICheckpointEvent;
@@ -48,7 +48,7 @@ async function take(
       remedy: "name a folder with --to",
     });
   }
-  await mustBeOurs(context, namespace, container);
+  await mustHaveState(context.containerd.namespace(namespace), container);
   const shim = await ShimClient.connect(context.config, namespace, container);
   // The connection is the lease: the shim gives up when it closes.
   const leave = () => shim.close();
@@ -89,20 +89,6 @@ async function watch(
     if (text !== last) emit({ progress });
     last = text;
   }
-}
-
-/** @throws AgentError CONTAINER_NOT_FOUND, REFUSED */
-async function mustBeOurs(context: Context, namespace: string, id: string): Promise<void> {
-  const ns = context.containerd.namespace(namespace);
-  await findOurs(ns, id, {
-    foreign: ", whose checkpoints stop the container",
-    instead: ", or use that runtime's own means",
-  });
-  const status = (await getTask(ns, id))?.status;
-  if (status === "running" || status === "paused") return;
-  throw new AgentError("REFUSED", `${id} is not running (${status ?? "no task"})`, {
-    remedy: "start it: only what runs has a state to keep",
-  });
 }
 
 async function runs(context: Context, request: Request): Promise<boolean> {

@@ -8,6 +8,7 @@ import { AgentError } from "../errors.js";
 import { pause } from "../grpc/method.js";
 import { identifier } from "../manifest.js";
 import { findOurs } from "../ours.js";
+import { checkedRequest } from "../request.js";
 import { fromShim, ShimClient } from "../shim-client.js";
 
 type Event = pclive.agent.v1.IDirtyRateEvent;
@@ -53,12 +54,8 @@ export async function measureDirtyRate(
 
 function parse(message: pclive.agent.v1.DirtyRateRequest): Request {
   const { container, namespace, tracker, forMs, downtimeMs, bandwidth } = message;
-  const result = schema.safeParse({ container, namespace, tracker, forMs, downtimeMs, bandwidth });
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new AgentError("USAGE", `${issue?.path.join(".")}: ${issue?.message}`, {
-    remedy: "see pclive dirty-rate --help",
-  });
+  const asked = { container, namespace, tracker, forMs, downtimeMs, bandwidth };
+  return checkedRequest(schema, asked, "dirty-rate");
 }
 
 async function measure(

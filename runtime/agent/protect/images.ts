@@ -1,6 +1,7 @@
 /** The folder of a protected container's images: one folder for each, and the link `latest` to the newest complete one. */
 import { mkdir, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { unfinishedOf } from "../../checkpoint/unfinished-name.js";
 import { syncFolder } from "../../durable.js";
 import { imageName, type ProtectedImage } from "./record.js";
 
@@ -9,8 +10,6 @@ const LAST = "inventory.img";
 /** Only of a live checkpoint, which was on the disk as a whole before the folder got its name. */
 const SUMS = "pclive.json";
 const LATEST = "latest";
-/** Of an image that is being made: runtime/checkpoint/target.ts. */
-const UNFINISHED = /^\.(\d{6,12})\.pclive-[0-9a-f]{12}$/;
 const DIGITS = 6;
 
 export class ImageFolder {
@@ -49,7 +48,7 @@ export class ImageFolder {
   async discard(name: string): Promise<void> {
     await this.remove(name);
     for (const found of await readdir(this.path).catch(() => []))
-      if (UNFINISHED.exec(found)?.[1] === name) await rm(this.of(found), { recursive: true, force: true });
+      if (unfinishedOf(found) === name) await rm(this.of(found), { recursive: true, force: true });
   }
 
   /** Of an image that was finished without our noting it. @returns undefined when it was not */

@@ -4,11 +4,11 @@
  */
 import type { pclive } from "#protos/agent";
 import { attempt } from "../../migration/deadline.js";
+import { mustHaveState } from "../checkpoint/subject.js";
 import { getTask, waitForExit } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { pause } from "../grpc/method.js";
-import { findOurs } from "../ours.js";
 import { fromShim, ShimClient } from "../shim-client.js";
 import { nextIsComplete, superfluous } from "./chain.js";
 import { ImageFolder } from "./images.js";
@@ -154,10 +154,7 @@ export class Protection {
   /** @throws AgentError */
   async #connect(): Promise<ShimClient> {
     const { namespace, container } = this.record;
-    await findOurs(this.#ns, container, { foreign: "" });
-    const status = (await getTask(this.#ns, container))?.status;
-    if (status !== "running" && status !== "paused")
-      throw new AgentError("REFUSED", `${container} is not running (${status ?? "no task"})`);
+    await mustHaveState(this.#ns, container);
     if (this.#shim && !this.#shim.closed.aborted) return this.#shim;
     const shim = await ShimClient.connect(this.context.config, namespace, container);
     this.#shim = shim;

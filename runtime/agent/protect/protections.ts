@@ -4,10 +4,10 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import type { pclive } from "#protos/agent";
 import { TRACKERS } from "../../migration/index.js";
-import { getTask } from "../containerd/tasks.js";
+import { mustHaveState } from "../checkpoint/subject.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
-import { findOurs } from "../ours.js";
+import { checkedRequest } from "../request.js";
 import { describeProtection, Protection } from "./protection.js";
 import { type ProtectRecord, ProtectRecords } from "./record.js";
 
@@ -84,18 +84,9 @@ export class Protections {
   }
 
   async #recordOf(request: Request): Promise<ProtectRecord> {
-    const { container, namespace = "default", ...asked } = checked(request);
+    const { container, namespace = "default", ...asked } = checkedRequest(wanted, request, "protect");
     const ns = this.context.containerd.namespace(namespace);
-    await findOurs(ns, container, {
-      foreign: ", whose checkpoints stop the container",
-      instead: ", or use that runtime's own means",
-    });
-    const status = (await getTask(ns, container))?.status;
-    if (status !== "running" && status !== "paused") {
-      throw new AgentError("REFUSED", `${container} is not running (${status ?? "no task"})`, {
-        remedy: "start it first",
-      });
-    }
+    await mustHaveState(ns, container);
     const { to, everyMs, keep, ...options } = asked;
     const folder = to || join(this.context.config.stateDir, "images", namespace, container);
     return { version: 1, namespace, container, to: folder, everyMs, keep, asked: options, images: [] };
@@ -134,19 +125,6 @@ const wanted = z.object({
   shellJob: z.boolean(),
   fileLocks: z.boolean(),
 });
-
-function checked(request: Request): z.infer<typeof wanted> {
-  const result = wanted.safeParse(request);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new AgentError(
-    "USAGE",
-    `${issue?.path.join(".") ?? "the request"}: ${issue?.message ?? "is not understood"}`,
-    {
-      remedy: "see pclive protect --help",
-    },
-  );
-}
 
 function keyOf({ namespace, container }: Which): string {
   return `${namespace}/${container}`;

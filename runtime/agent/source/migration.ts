@@ -12,7 +12,6 @@ import { randomBytes } from "node:crypto";
 import type { pclive } from "#protos/agent";
 import { Phases } from "../../trace/phases.js";
 import { Recorder, type Span } from "../../trace/recorder.js";
-import { fromWire } from "../../trace/wire.js";
 import { refusals } from "../check/finding.js";
 import { checkSource } from "../check/source.js";
 import { resolveHost } from "../config.js";
@@ -34,7 +33,7 @@ import { RootfsSync } from "./rootfs-sync.js";
 import { copyRounds } from "./rounds.js";
 import { PeerStream } from "./stream.js";
 import { switchOver } from "./switchover.js";
-import { pauseChain, timelineEvents } from "./timeline.js";
+import { timelineOf } from "./timeline.js";
 
 export type Emit = (event: pclive.agent.v1.IMigrateEvent) => void;
 
@@ -71,7 +70,6 @@ const OPEN_MS = 60_000;
 const PREPARE_MS = 300_000;
 const BEGIN_MS = 60_000;
 const ROLLBACK_MS = 60_000;
-const TRACE_MS = 5_000;
 
 export class SourceMigration implements Live {
   readonly migration = randomBytes(16).toString("hex");
@@ -297,19 +295,7 @@ export class SourceMigration implements Live {
 
   private async tellTimeline(running: Running, shimSpans: readonly Span[]): Promise<void> {
     this.phases.end();
-    const { figures, stream, peer } = running;
-    const { spans } = await stream.expect("trace", TRACE_MS).catch(() => ({ spans: [] }));
-    const destination = fromWire(spans);
-    const clocks = stream.clocks;
-    const source = [...this.recorder.spans, ...shimSpans];
-    const offset = clocks?.offsetMs ?? 0;
-    const pause = figures.pause(offset);
-    if (pause !== undefined) {
-      const ours = destination.map((span) => ({ ...span, at: span.at - offset }));
-      source.push(...pauseChain(shimSpans, ours, pause, figures.readyAt));
-    }
-    const told = { host: this.context.config.host, peer, source, destination, clocks, pause };
-    for (const trace of timelineEvents(told)) this.event({ trace });
+    for (const trace of await timelineOf(running, shimSpans)) this.event({ trace });
   }
 
   private learn(peer: string): void {

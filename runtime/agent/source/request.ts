@@ -1,8 +1,8 @@
 /** What `pclive migrate` asks for, checked and with its defaults. */
 import { z } from "zod";
 import type { pclive } from "#protos/agent";
-import { AgentError } from "../errors.js";
 import { identifier, strategyName } from "../manifest.js";
+import { checkedRequest } from "../request.js";
 
 const DEFAULTS = { downtimeMs: 100, maxRounds: 100, timeoutMs: 600_000 } as const;
 
@@ -39,16 +39,7 @@ export type MigrationRequest = z.output<typeof schema>;
 
 /** @throws AgentError USAGE */
 export function parseRequest(message: pclive.agent.v1.MigrateRequest): MigrationRequest {
-  const result = schema.safeParse({ ...defaults(message) });
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new AgentError(
-    "USAGE",
-    `${issue?.path.join(".") ?? "request"}: ${issue?.message ?? "is not valid"}`,
-    {
-      remedy: "see pclive migrate --help",
-    },
-  );
+  return checkedRequest(schema, defaults(message), "migrate");
 }
 
 /** Fields at their default are not own properties of a decoded message. */

@@ -1,11 +1,13 @@
 /** The timeline of a migration, put together from what both sides tell when it is over. */
 import type { pclive } from "#protos/agent";
 import type { Span } from "../../trace/recorder.js";
-import { toWire } from "../../trace/wire.js";
+import { fromWire, toWire } from "../../trace/wire.js";
 import type { ClockRelation } from "./clocks.js";
+import type { Running } from "./migration.js";
 
 /** As many go into one message. */
 const PART = 500;
+const TRACE_MS = 5_000;
 
 export interface Told {
   /** This host's name. */
@@ -16,6 +18,25 @@ export interface Told {
   readonly clocks: ClockRelation | undefined;
   /** From the freeze to running, unix times in ms by our clock; undefined when it did not come to that. */
   readonly pause: { readonly from: number; readonly to: number } | undefined;
+}
+
+/** Asks the destination for its part. @param shimSpans where the time went in our shim */
+export async function timelineOf(
+  running: Running,
+  shimSpans: readonly Span[],
+): Promise<pclive.agent.v1.ITracePart[]> {
+  const { context, figures, stream, peer, recorder } = running;
+  const { spans } = await stream.expect("trace", TRACE_MS).catch(() => ({ spans: [] }));
+  const destination = fromWire(spans);
+  const clocks = stream.clocks;
+  const source = [...recorder.spans, ...shimSpans];
+  const offset = clocks?.offsetMs ?? 0;
+  const pause = figures.pause(offset);
+  if (pause !== undefined) {
+    const ours = destination.map((span) => ({ ...span, at: span.at - offset }));
+    source.push(...pauseChain(shimSpans, ours, pause, figures.readyAt));
+  }
+  return timelineEvents({ host: context.config.host, peer, source, destination, clocks, pause });
 }
 
 export function timelineEvents(told: Told): pclive.agent.v1.ITracePart[] {

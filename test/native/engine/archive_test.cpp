@@ -47,16 +47,6 @@ class StringSource final : public ByteSource {
     size_t at_ = 0;
 };
 
-void writeText(const std::string &path, const std::string &text) {
-    std::ofstream(path, std::ios::binary) << text;
-}
-
-std::string readText(const std::string &path) {
-    std::stringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
-}
-
 std::string noise(size_t size) {
     std::mt19937 random(static_cast<uint32_t>(size));
     std::string text(size, '\0');

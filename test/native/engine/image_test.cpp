@@ -48,16 +48,6 @@ class MadeUp final : public PageSource {
     }
 };
 
-void writeText(const std::string &path, const std::string &text) {
-    std::ofstream(path, std::ios::binary) << text;
-}
-
-std::string readText(const std::string &path) {
-    std::stringstream text;
-    text << std::ifstream(path, std::ios::binary).rdbuf();
-    return text.str();
-}
-
 void sameEntry(const PagemapEntry &entry, Range range, uint32_t flags) {
     CHECK(entry.start == range.start && entry.pages == pagesIn(range) && entry.flags == flags);
 }

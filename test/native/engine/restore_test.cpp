@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -268,21 +269,34 @@ class Child {
     pid_t pid_;
 };
 
+/// An image that is about to be loaded into a child.
+struct Loading {
+    explicit Loading(const ImageFiles &files) { writeImage(dir.path(), files); }
+
+    TempDir dir;
+    Child child;
+    std::optional<Opened> opened;
+    restore::Chunks chunks;
+    std::optional<restore::Loader> loader;
+
+    restore::Loader &open() {
+        opened.emplace(dir.path());
+        pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
+        chunks = restore::makeChunks(opened->layers, opened->plan, {&area, 1});
+        return loader.emplace(opened->layers, chunks, child.pid(), 2);
+    }
+};
+
 void loadsPages() {
     for (uint64_t chunk : {0, 512 << 10, 500001}) { // none; of whole pages; not
-        TempDir dir;
         ImageFiles files = usualImage();
         if (chunk)
             addSums(files, chunk);
-        writeImage(dir.path(), files);
-        Opened opened(dir.path());
-        Child child;
-        pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
-        auto chunks = restore::makeChunks(opened.layers, opened.plan, {&area, 1});
-        restore::Loader loader(opened.layers, chunks, child.pid(), 2);
+        Loading loading(files);
+        auto &loader = loading.open();
         loader.run();
-        CHECK(loader.bytes() == opened.plan.stagedBytes);
-        const std::string &pages = files["pages-1.img"], memory = child.memory();
+        CHECK(loader.bytes() == loading.opened->plan.stagedBytes);
+        const std::string &pages = files["pages-1.img"], memory = loading.child.memory();
         CHECK(memory.compare(0, 700 * kPage, pages, 0, 700 * kPage) == 0);
         CHECK(memory.substr(700 * kPage, 100 * kPage) == std::string(100 * kPage, '\0'));
         CHECK(memory.compare(800 * kPage, std::string::npos, pages, 700 * kPage,
@@ -295,42 +309,27 @@ void noticesAFlippedBit() {
     addSums(files, 512 << 10);
     const size_t size = files["pages-1.img"].size();
     for (size_t at : {size_t(0), 3 * kMiB + 5, size - 1}) { // the last is of what CRIU reads
-        TempDir dir;
         files["pages-1.img"][at] ^= 0x10;
-        writeImage(dir.path(), files);
+        Loading loading(files);
         files["pages-1.img"][at] ^= 0x10;
-        Opened opened(dir.path());
-        Child child;
-        pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
-        auto chunks = restore::makeChunks(opened.layers, opened.plan, {&area, 1});
-        restore::Loader loader(opened.layers, chunks, child.pid(), 2);
+        auto &loader = loading.open();
         std::string text = throwsCode("images", [&] { loader.run(); });
         CHECK(text.find("pages-1.img") != std::string::npos);
     }
 }
 
 void noticesAFileThatIsCutOffMeanwhile() {
-    TempDir dir;
-    writeImage(dir.path(), usualImage());
-    Opened opened(dir.path());
-    Child child;
-    pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
-    auto chunks = restore::makeChunks(opened.layers, opened.plan, {&area, 1});
-    restore::Loader loader(opened.layers, chunks, child.pid(), 2);
-    std::filesystem::resize_file(dir.path("pages-1.img"), 10 * kPage);
+    Loading loading(usualImage());
+    auto &loader = loading.open();
+    std::filesystem::resize_file(loading.dir.path("pages-1.img"), 10 * kPage);
     std::string text = throwsCode("images", [&] { loader.run(); });
     CHECK(text.find("ends too early") != std::string::npos);
 }
 
 void survivesTheEndOfCriu() {
-    TempDir dir;
-    writeImage(dir.path(), usualImage());
-    Opened opened(dir.path());
-    Child child;
-    pclo_area area{7, 0, kHeap, kHeap + kHeapPages * kPage, kHeap};
-    auto chunks = restore::makeChunks(opened.layers, opened.plan, {&area, 1});
-    restore::Loader loader(opened.layers, chunks, child.pid(), 2);
-    kill(child.pid(), SIGKILL);
+    Loading loading(usualImage());
+    auto &loader = loading.open();
+    kill(loading.child.pid(), SIGKILL);
     usleep(50000);
     throwsCode("overlay-lost", [&] { loader.run(); });
 }

@@ -49,6 +49,10 @@ class TempDir {
     std::string path_;
 };
 
+/// A whole file, as it is.
+void writeText(const std::string &path, const std::string &text);
+std::string readText(const std::string &path);
+
 /// Two authorities and the hosts that they vouch for, made with the openssl command once in a program's life.
 struct Certificates {
     TempDir directory;

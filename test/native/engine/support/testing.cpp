@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 namespace pclive::testing {
 
@@ -50,6 +52,16 @@ std::string throwsCode(const std::string &code, const std::function<void()> &bod
         return error.what();
     }
     throw std::runtime_error("expected error " + code + ", got none");
+}
+
+void writeText(const std::string &path, const std::string &text) {
+    std::ofstream(path, std::ios::binary) << text;
+}
+
+std::string readText(const std::string &path) {
+    std::stringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
 }
 
 TempDir::TempDir() {
