@@ -71,9 +71,12 @@ export async function runCheckpoint(
   request: CheckpointRequest,
   options: LiveOptions,
 ): Promise<CheckpointOutcome> {
-  const lease = container.moves.beginCheckpoint();
+  const ground = options.keep ? "background" : "foreground";
+  if (ground === "foreground") await container.moves.dismissBackground();
+  const lease = container.moves.beginCheckpoint(ground);
+  const signals = [lease.dismissed, ...(options.signal ? [options.signal] : [])];
   try {
-    return await live(container, request, options, (progress) => {
+    return await live(container, request, { ...options, signal: AbortSignal.any(signals) }, (progress) => {
       lease.progress = progress;
     });
   } catch (error) {

@@ -114,7 +114,8 @@ export class Container implements MigratableContainer {
     return this.#mutex.run(fn);
   }
 
-  mustBeIdle(what: string): void {
+  async becomeIdle(what: string): Promise<void> {
+    await this.moves.dismissBackground();
     this.moves.mustBeIdle(what);
   }
 

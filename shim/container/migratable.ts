@@ -100,9 +100,12 @@ export interface MigratableContainer {
   runningExecs(): readonly string[];
   /** Serialises `fn` against every call that changes the container. `what` is for messages. */
   exclusive<T>(what: string, fn: () => Promise<T>): Promise<T>;
-  /** @throws FAILED_PRECONDITION when a move or a checkpoint is under way */
-  mustBeIdle(what: string): void;
-  /** @throws FAILED_PRECONDITION as `mustBeIdle`, or when the container is stopped */
+  /**
+   * Has a checkpoint in the background given up.
+   * @throws FAILED_PRECONDITION when a move or a checkpoint that somebody waits for is under way
+   */
+  becomeIdle(what: string): Promise<void>;
+  /** @throws FAILED_PRECONDITION when a move or a checkpoint is under way, or when the container is stopped */
   beginMove(options: MoveLeaseOptions): MoveLease;
   /** A process's memory has one tracker only: that of a protected container makes way. Never rejects. */
   endTracking(): Promise<void>;

@@ -2,9 +2,14 @@
 import { refused } from "../errors.js";
 import type { Interruption, MoveLease, MoveLeaseOptions } from "./migratable.js";
 
+/** Nobody waits for a checkpoint in the background (of a protected container): it gives way to what the user asks for. */
+export type Ground = "foreground" | "background";
+
 /** What a checkpoint under way has to tell. */
 export interface CheckpointLease {
   progress: { readonly phase: string; readonly round: number; readonly bytes: number };
+  /** Aborted: it has to give way. Never so in the foreground. */
+  readonly dismissed: AbortSignal;
   /** Idempotent. */
   end(): void;
 }
@@ -12,7 +17,13 @@ export interface CheckpointLease {
 type Occupant =
   | { readonly kind: "migration"; readonly options: MoveLeaseOptions }
   | { readonly kind: "measurement" }
-  | { readonly kind: "checkpoint"; readonly lease: CheckpointLease; readonly over: Promise<void> };
+  | {
+      readonly kind: "checkpoint";
+      readonly ground: Ground;
+      readonly lease: CheckpointLease;
+      readonly over: Promise<void>;
+      dismiss(): void;
+    };
 
 export class MoveGuard {
   readonly #id: string;
@@ -31,20 +42,23 @@ export class MoveGuard {
   }
 
   /** @throws ShimError FAILED_PRECONDITION during a move or a checkpoint */
-  beginCheckpoint(): CheckpointLease {
+  beginCheckpoint(ground: Ground): CheckpointLease {
     this.mustBeIdle("checkpoint");
+    const dismissal = new AbortController();
     let done = () => {};
     const over = new Promise<void>((resolve) => {
       done = resolve;
     });
     const lease: CheckpointLease = {
       progress: { phase: "prepare", round: 0, bytes: 0 },
+      dismissed: dismissal.signal,
       end: () => {
         this.#leave(occupant);
         done();
       },
     };
-    const occupant: Occupant = { kind: "checkpoint", lease, over };
+    const dismiss = () => dismissal.abort();
+    const occupant: Occupant = { kind: "checkpoint", ground, lease, over, dismiss };
     this.#current = occupant;
     return lease;
   }
@@ -64,6 +78,13 @@ export class MoveGuard {
   /** The checkpoint under way. */
   get checkpoint(): CheckpointLease | undefined {
     return this.#current?.kind === "checkpoint" ? this.#current.lease : undefined;
+  }
+
+  /** Before what the user asks for: a checkpoint in the background is given up, the task runs on. Never rejects. */
+  async dismissBackground(): Promise<void> {
+    if (this.#current?.kind !== "checkpoint" || this.#current.ground === "foreground") return;
+    this.#current.dismiss();
+    await this.#current.over;
   }
 
   /** For what cannot be done beside either. @throws ShimError FAILED_PRECONDITION */

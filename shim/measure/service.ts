@@ -71,6 +71,7 @@ async function begin(
       },
     );
   }
+  await container.moves.dismissBackground();
   const letGo = container.moves.beginMeasurement();
   try {
     await container.endTracking();

@@ -171,7 +171,7 @@ class Service {
       ...(netns ? { netns } : {}),
     });
     // Not after a checkpoint, which may take long, but not at all.
-    container.mustBeIdle("begin a migration");
+    await container.becomeIdle("begin a migration");
     // Not while a pause or an exec of the user is half done.
     await container.exclusive("begin a migration", async () => {
       this.#registry.addSource(migration, container, move, context.connection.closed);

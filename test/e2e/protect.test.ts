@@ -32,6 +32,15 @@ describe("protect", function () {
     lab.exec("a", ["pclive", "restore", id, "--from", `${IMAGES}/${name}`], { timeoutMs: 60_000 });
   const begin = () => protect(lab, "a", id, "--every", "1s", "--keep", "3", "--to", IMAGES);
 
+  const whileTaking = () =>
+    lab.exec("a", [
+      "timeout",
+      "20",
+      "sh",
+      "-c",
+      `until ls -A ${IMAGES} | grep -q pclive-; do sleep .01; done`,
+    ]);
+
   it("images of what has changed; the newest three and what they need stay", async () => {
     await lab.exec("a", ["sh", "-c", `mkdir -p ${IMAGES} && mount -t tmpfs -o size=700m none ${IMAGES}`]);
     await begin();
@@ -109,9 +118,20 @@ describe("protect", function () {
     assert.doesNotMatch(left, /\.pclive-/);
   });
 
-  it("makes way for a migration, and ends with it", async () => {
+  it("gives way to a checkpoint that somebody waits for", async () => {
     await begin();
     await nextImage(lab, "a", id);
+    const wanted = `${IMAGES}/wanted`;
+    await whileTaking();
+    const { stdout } = await lab.exec("a", ["pclive", "checkpoint", id, "--to", wanted, "--json"]);
+    assert.equal(JSON.parse(stdout).report.mode, "live");
+    await lab.exec("a", ["rm", "-r", wanted]);
+    await nextImage(lab, "a", id);
+    assert.ok(!(await protection(lab, "a", id)).failure);
+  });
+
+  it("makes way for a migration, and ends with it", async () => {
+    await whileTaking();
     const { exitCode, stderr } = await migrate(lab, "a", id, "b");
     assert.equal(exitCode, 0, stderr);
     host = "b";

@@ -62,10 +62,16 @@ export class Protection {
     await this.#takeUp();
     while (!signal.aborted && !(await this.#hasEnded())) {
       const begun = Date.now();
-      await this.#tryToTake();
+      if (!this.#isMoved) await this.#tryToTake();
       await this.#wait(begun + this.record.everyMs);
     }
     this.#shim?.close();
+  }
+
+  /** Then there is nothing to take: it ends here with the migration, or runs on. */
+  get #isMoved(): boolean {
+    const { namespace, container } = this.record;
+    return this.context.registry.find(namespace, container) !== undefined;
   }
 
   /** Noted, if so: it is not taken up again should the container be started anew. */
@@ -112,18 +118,22 @@ export class Protection {
       await this.#prune();
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
-      const { code, message, remedy, logs } = AgentError.from(thrown);
-      this.#log.warn({ code, logs }, `protect: ${message}`);
-      const failure = {
-        at: Date.now(),
-        code,
-        message: message.slice(0, 4096),
-        remedy: remedy.slice(0, 4096),
-      };
-      const { taking } = this.record;
-      if (taking !== undefined) await attempt(() => this.#folder.discard(taking));
-      await attempt(() => this.#note({ ...without(this.record, "taking"), failure }));
+      await this.#giveUp(AgentError.from(thrown));
     }
+  }
+
+  async #giveUp({ code, message, remedy, logs }: AgentError): Promise<void> {
+    const { taking } = this.record;
+    if (taking !== undefined) await attempt(() => this.#folder.discard(taking));
+    // It gave way to what somebody asked for: nothing is wrong.
+    if (code === "CANCELLED") return void (await attempt(() => this.#note(without(this.record, "taking"))));
+    this.#log.warn({ code, logs }, `protect: ${message}`);
+    const failure = {
+      ...{ at: Date.now(), code },
+      message: message.slice(0, 4096),
+      remedy: remedy.slice(0, 4096),
+    };
+    await attempt(() => this.#note({ ...without(this.record, "taking"), failure }));
   }
 
   async #take(): Promise<ProtectedImage> {

@@ -32,7 +32,7 @@ describe("the shim's migration service", function () {
       state: () => "running",
       exclusive: <T>(_what: string, run: () => Promise<T>) => run(),
       incoming: () => undefined,
-      mustBeIdle: () => undefined,
+      becomeIdle: async () => {},
       endTracking: () => Promise.resolve(),
       beginMove: (options: { makeWay(why: Interruption): Promise<void> }) => {
         makeWay = options.makeWay;
