@@ -23,6 +23,8 @@ struct mount_line {
 /* Calls visit for every mount that the process sees, until it says no. False when they cannot be read. */
 bool each_mount(pid_t pid, bool (*visit)(const struct mount_line *mount, void *data), void *data);
 
+/* smaps.c: what the pause reads instead of smaps. */
+void smaps_prepare(void);
 /* trees.c, cgroups.c: while the container runs. What cannot be done is left to CRIU in the pause. */
 void trees_prepare(pid_t init);
 /* 0, or -1 after logging. */

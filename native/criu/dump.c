@@ -109,6 +109,7 @@ int __wrap_collect_pstree(void) {
     if (!dump_is_ours())
         return __real_collect_pstree();
     trees_prepare(root_item->pid->real);
+    smaps_prepare();
     if (cgroups_prepare(root_item->pid->real) || link_open(PCLO_ROLE_DUMP) || wait_for_go())
         return -1;
     ret = __real_collect_pstree();

@@ -43,9 +43,9 @@ export interface SwitchoverReport {
   readonly frozenAt: number;
   readonly freezeMs: number;
   readonly lockMs: number;
-  /** The look at the standing container's page tables. */
+  /** The look at the standing container's mappings. */
   readonly snapshotMs: number;
-  /** That, and the last pages, beside the dump. */
+  /** That, the look at its page tables, and the last pages, beside the dump. */
   readonly finalPagesMs: number;
   readonly skeletonDumpMs: number;
   readonly skeletonSendMs: number;

@@ -8,7 +8,7 @@ type Stages = readonly (readonly [RegExp, string])[];
 const DUMP: Stages = [
   [/^pclive: mark seized /, "namespaces, mounts, sockets"],
   [/^Obtaining task stat/, "task"],
-  [/^Collecting mappings/, "mappings (smaps)"],
+  [/^Collecting mappings/, "mappings"],
   [/^Collecting fds/, "descriptors listed"],
   [/^(Parasite syscall_ip|Set up parasite blob)/, "parasite put in"],
   [/^Dumping opened files/, "descriptors"],

@@ -12,7 +12,7 @@ export interface Weight {
   readonly processes: number;
   /** Of all processes. */
   readonly mappings: number;
-  /** CRIU reads `smaps`, which walks them. */
+  /** The last look for written pages walks them, beside the dump; without a BPF iterator CRIU's `smaps` does, too. */
   readonly pageTableBytes: number;
   /** Memory that the engine leaves to CRIU. */
   readonly skeletonBytes: number;
@@ -55,8 +55,8 @@ function usual(weight: Weight, strategy: string): Costs {
   const read = strategy === "pipelined" ? 0 : weight.memoryBytes / MB / 1.5;
   return {
     stop: 8 + 0.05 * processes,
-    snapshot: 3 + 4 * tables + 0.3 * processes,
-    dump: 18 + 3 * processes + 0.05 * mappings + 15 * tables + 0.5 * skeleton,
+    snapshot: 3 + 0.3 * processes,
+    dump: 18 + 3 * processes + 0.05 * mappings + tables + 0.5 * skeleton,
     send: 5 + 1.3 * skeleton + roundTripMs,
     restore: 17 + 3 * processes + 0.05 * mappings + 0.8 * skeleton + read,
     ready: 6 + roundTripMs / 2,

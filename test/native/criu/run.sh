@@ -19,8 +19,11 @@ cc=${CC:-cc}
 	"$here/move_test.c" "$root/native/criu/move.c"
 "$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -o "$work/archive_test" \
 	"$here/archive_test.c" "$root/native/criu/pack.c" "$root/native/criu/unpack.c"
+"$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -I"$here/stand-in" \
+	-o "$work/smaps_test" "$here/smaps_test.c" "$root/native/criu/"{smaps,vma_flags,kernel_types}.c
 
 status=0
+timeout 120 "$work/smaps_test" || status=1
 timeout 60 "$work/move_test" || status=1
 timeout 120 "$work/archive_test" || status=1
 timeout 300 python3 "$here/tests.py" "$work" "$out/criu" "$work/subject" "$@" || status=1

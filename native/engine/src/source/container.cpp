@@ -180,29 +180,32 @@ Json Container::dirty() {
     return {{"pages", pages}, {"bytes", pages * kPageSize}, {"ms", watch.ms()}};
 }
 
-std::vector<std::pair<ProcessCopy *, Update>> Container::lookAtAll() {
-    std::vector<std::pair<ProcessCopy *, Update>> updates;
-    refresh();
+/// What `look` finds in each process. One that has ended is forgotten.
+template <class Look> auto Container::lookAtAll(Look look) {
+    std::vector<std::pair<ProcessCopy *, decltype(look(std::declval<ProcessCopy &>()))>> found;
     for (auto at = processes_.begin(); at != processes_.end();) {
         auto next = std::next(at);
         try {
-            updates.emplace_back(at->second.get(), at->second->snapshot());
+            found.emplace_back(at->second.get(), look(*at->second));
         } catch (const ProcessGone &) {
             forget(at);
         }
         at = next;
     }
-    return updates;
+    return found;
 }
 
 Json Container::final(Sink &sink, const std::function<void(Snapshot)> &snapshotted) {
     Stopwatch watch;
-    auto updates = lookAtAll();
+    refresh();
     Snapshot snapshot;
-    for (auto &[process, update] : updates)
-        snapshot[process->id().pid] = process->areas();
+    for (auto &[process, areas] : lookAtAll([](ProcessCopy &each) { return each.finalAreas(); }))
+        snapshot[process->id().pid] = std::move(areas);
+    // CRIU may begin. The walk through the page tables, which grows with memory, is beside that.
+    snapshotted(snapshot);
+    auto updates =
+        lookAtAll([&](ProcessCopy &each) { return each.snapshot(std::move(snapshot[each.id().pid])); });
     double scanMs = watch.ms();
-    snapshotted(std::move(snapshot));
 
     sink.beginFinal();
     tellGone(sink);

@@ -45,7 +45,7 @@ class Container {
     void forget(Processes::iterator process);
     void tellGone(Sink &sink);
     static void announce(ProcessCopy &process, const Update &update, Sink &sink);
-    std::vector<std::pair<ProcessCopy *, Update>> lookAtAll();
+    template <class Look> auto lookAtAll(Look look);
     bool roundOf(ProcessCopy &process, RoundState &state);
     Json finishRound(RoundState &state);
 

@@ -47,9 +47,10 @@ Update ProcessCopy::beginRound() {
     return update;
 }
 
-Update ProcessCopy::snapshot() {
-    auto areas = layout_.read(Layout::Pace::final);
-    return compare(areas, tracker_->untracked(areas), tracker_->snapshot(areas));
+Update ProcessCopy::snapshot(Ranges areas) {
+    auto untracked = tracker_->untracked(areas);
+    auto scan = tracker_->snapshot(areas);
+    return compare(std::move(areas), untracked, scan);
 }
 
 uint64_t ProcessCopy::countDirty() {

@@ -28,8 +28,10 @@ class ProcessCopy {
     /// A round's look: attaches where needed, starts the dirty set anew. Throws ProcessGone, Unstoppable,
     /// Error.
     Update beginRound();
-    /// The final look at the standing process.
-    Update snapshot();
+    /// The handled areas of the standing process, before anybody puts something into it. Throws ProcessGone.
+    Ranges finalAreas() { return layout_.read(Layout::Pace::final); }
+    /// The final look at these areas. What CRIU puts into the process meanwhile lies outside of them.
+    Update snapshot(Ranges areas);
     /// What beginRound() would want now; changes nothing.
     uint64_t countDirty();
 
