@@ -3,6 +3,9 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { HandoverStore } from "../migration/handover.js";
 import { agentService } from "./agent-service.js";
+import { Cache } from "./cache/cache.js";
+import { Making } from "./cache/making.js";
+import { sweepOutgoing } from "./cache/outgoing.js";
 import { type Config, loadIdentity } from "./config.js";
 import { Containerd } from "./containerd/client.js";
 import type { Context } from "./context.js";
@@ -29,6 +32,7 @@ export interface RunningAgent {
 export async function startAgent(config: Config, log: Logger): Promise<RunningAgent> {
   const context: Context = {
     config,
+    cache: new Cache(config.stateDir, config.cache.maxBytes),
     identity: loadIdentity(config),
     containerd: new Containerd(config.containerd.address),
     costs: new CostHistory(config.stateDir),
@@ -38,12 +42,15 @@ export async function startAgent(config: Config, log: Logger): Promise<RunningAg
     log,
   };
   const arrivals = new Arrivals(context);
+  await context.cache.sweep();
   const recovery = await Recovery.plan(context, arrivals);
   const peers = await servePeers(context, peerService(context, arrivals));
   const protections = new Protections(context);
   const local = await serveLocally(context, agentService(context, protections));
   log.info({ host: config.host, port: peers.port, socket: local.path }, "agent ready");
-  const recovered = recovery.run();
+  const recovered = Promise.all([recovery.run(), sweepOutgoing(context), Making.sweep(context)]).then(
+    () => undefined,
+  );
   await protections.resume();
   return {
     context,

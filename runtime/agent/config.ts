@@ -82,6 +82,16 @@ const schema = z.strictObject({
         .default(64 * 1024 ** 3),
     })
     .prefault({}),
+  /** Checkpoints that other hosts keep here. */
+  cache: z
+    .strictObject({
+      /** Bytes of all of them. */
+      maxBytes: z
+        .int()
+        .min(0)
+        .default(64 * 1024 ** 3),
+    })
+    .prefault({}),
   stateDir: absolute.default("/var/lib/pclive"),
   runDir: absolute.default("/run/pclive"),
   /** Folder of the engine and of criu. Default: where this program lies. */

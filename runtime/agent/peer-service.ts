@@ -1,5 +1,7 @@
 /** What other agents may ask of this one: `pclive.peer.v1.Peer`, over mutual TLS. */
 import type { ServerUnaryCall } from "@grpc/grpc-js";
+import { receiveImage } from "./cache/receive.js";
+import { taskState } from "./cache/task-state.js";
 import { checkDestination } from "./check/destination.js";
 import { ensureName } from "./config.js";
 import type { Context } from "./context.js";
@@ -33,6 +35,11 @@ export function peerService(context: Context, arrivals: Arrivals) {
     putBlob: onClientStream(peerRpc.putBlob, (call) =>
       receiveBlob(call, (migration, digest) => arrivals.expectedBlob(migration, digest)),
     ),
+    keep: onDuplex(peerRpc.keep, (call) => receiveImage(context, arrivals, call)),
+    taskState: onUnary(peerRpc.taskState, (request, call) => {
+      requireCaller(call as ServerUnaryCall<unknown, unknown>, ensureName(request.host));
+      return taskState(context, request);
+    }),
     settle: onUnary(peerRpc.settle, (request, call) =>
       answerSettle(context, arrivals, request, (host) =>
         requireCaller(call as ServerUnaryCall<unknown, unknown>, host),

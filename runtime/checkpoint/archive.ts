@@ -1,16 +1,21 @@
 /** Images as streams: tar archives, which the engine makes and takes apart. */
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { quiet } from "../migration/deadline.js";
 import { Engine } from "../migration/engine.js";
 import { MigrationError } from "../migration/error.js";
 
 export interface ArchivePlace {
   /** Folder of `pclive-engine`. */
   readonly libDir: string;
-  /** An open descriptor: a pipe, a socket, a file. */
-  readonly stream: number;
+  /** An open descriptor: a pipe, a socket, a file. Or who carries the bytes from or to the engine, at its pace. */
+  readonly stream: number | Carrier;
   readonly logFile: string;
   readonly onProgress?: (bytes: number) => void;
 }
+
+/** Reads the archive from the engine until its end, or writes it and ends the stream. */
+export type Carrier = (engine: Duplex) => Promise<void>;
 
 /** An archive's own key, and the header of age that brings it to those who may read the archive. */
 export interface Seal {
@@ -29,6 +34,8 @@ export interface PackOptions extends ArchivePlace {
   /** Folder of the image. */
   readonly from: string;
   readonly compress: boolean;
+  /** Whether it may be one that needs its parent, which does not come along. */
+  readonly incremental?: boolean;
   readonly seal?: Seal | undefined;
 }
 
@@ -44,9 +51,13 @@ const STALL_MS = 3_600_000;
 
 /** @throws MigrationError `images`, `stream`, `no-space`, `files` */
 export function packImage(options: PackOptions): Promise<ArchiveTotals> {
-  const { from, compress, seal } = options;
+  const { from, compress, incremental = false, seal } = options;
   return withEngine(options, (engine) =>
-    engine.request("pack", { from, compress, ...seal }, { timeoutMs: STALL_MS, restartOnProgress: true }),
+    engine.request(
+      "pack",
+      { from, compress, incremental, ...seal },
+      { timeoutMs: STALL_MS, restartOnProgress: true },
+    ),
   );
 }
 
@@ -61,20 +72,32 @@ export function unpackImage(options: UnpackOptions): Promise<ArchiveTotals> {
 }
 
 async function withEngine<T>(place: ArchivePlace, work: (engine: Engine) => Promise<T>): Promise<T> {
+  const { stream } = place;
   const { engine } = await Engine.start({
     binary: join(place.libDir, "pclive-engine"),
     role: "archive",
     logFile: place.logFile,
-    stream: place.stream,
+    stream: typeof stream === "number" ? stream : "pipe",
     onEvent: (event) => {
       if (event.event === "progress") place.onProgress?.(event.writtenBytes ?? 0);
     },
   });
   try {
-    return await work(engine);
+    const working = quiet(work(engine));
+    if (typeof stream === "number" || !engine.stream) return await working;
+    return await carry(engine, stream(engine.stream), working);
   } catch (error) {
     throw MigrationError.from(error);
   } finally {
     await engine.close();
   }
+}
+
+/** Whoever fails first ends the other, and is the reason. A reader sees the end of the archive when the engine has left. */
+async function carry<T>(engine: Engine, carrying: Promise<void>, working: Promise<T>): Promise<T> {
+  quiet(carrying);
+  const result = await Promise.race([working, carrying.then(() => working)]);
+  await engine.close();
+  await carrying;
+  return result;
 }

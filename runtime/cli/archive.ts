@@ -28,8 +28,13 @@ export interface OpenFlags {
 
 export type Target =
   | { readonly kind: "folder"; readonly path: string }
+  /** In a cache of the agents': the agent knows more of it. */
+  | { readonly kind: "cache"; readonly place: string }
   | { readonly kind: "stream" }
   | { readonly kind: "file"; readonly path: string };
+
+/** What this command has to pack, or to unpack, by itself. */
+export type Archive = Extract<Target, { kind: "stream" | "file" }>;
 
 /** A quarter of the whole program, and seldom needed. */
 const age = () => import("../checkpoint/age.js");
@@ -47,6 +52,13 @@ export function targetOf(to: string, flags: ArchiveFlags): Target {
   if (encryptTo !== undefined && passphraseFile !== undefined)
     throw usage("--encrypt-to and --passphrase-file exclude each other", "use one of them");
   if (to === "-") return { kind: "stream" };
+  if (to.startsWith("peer:")) {
+    if (!encrypted && compress === undefined) return { kind: "cache", place: to };
+    throw usage(
+      "what a peer keeps is neither compressed nor encrypted",
+      "leave that out; the way is encrypted",
+    );
+  }
   const path = resolve(to);
   const name = ARCHIVE.exec(path);
   if (name === null) {
@@ -66,6 +78,7 @@ export function targetOf(to: string, flags: ArchiveFlags): Target {
 /** Where an image comes from. @throws CliError USAGE */
 export function sourceOf(from: string): Target {
   if (from === "-") return { kind: "stream" };
+  if (from.startsWith("cache:")) return { kind: "cache", place: from };
   const path = resolve(from);
   return { kind: statSync(path, { throwIfNoEntry: false })?.isFile() ? "file" : "folder", path };
 }
@@ -76,7 +89,7 @@ export function sourceOf(from: string): Target {
  */
 export async function checkpointToArchive<T>(
   container: string,
-  target: Exclude<Target, { kind: "folder" }>,
+  target: Archive,
   flags: ArchiveFlags & { to: string; exit?: boolean },
   take: (folder: string) => Promise<T>,
 ): Promise<{ report: T; packed: ArchiveTotals; size: number | undefined }> {
@@ -107,7 +120,7 @@ export async function checkpointToArchive<T>(
 
 /** @param restore from the folder that it is given */
 export async function restoreFromArchive<T>(
-  source: Exclude<Target, { kind: "folder" }>,
+  source: Archive,
   flags: OpenFlags,
   restore: (folder: string) => Promise<T>,
 ): Promise<T> {

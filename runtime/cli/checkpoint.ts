@@ -4,12 +4,12 @@ import type { Command } from "commander";
 import { pclive } from "#protos/agent";
 import { formatBytes, formatMs } from "../format.js";
 import {
+  type Archive,
   type ArchiveFlags,
   checkpointToArchive,
   type OpenFlags,
   restoreFromArchive,
   sourceOf,
-  type Target,
   targetOf,
 } from "./archive.js";
 import type { AgentClient } from "./client.js";
@@ -53,7 +53,7 @@ export function addCheckpoint(program: Command, withAgent: WithAgent): void {
     .argument("<container>", "the container's id")
     .requiredOption(
       "--to <place>",
-      "where the image goes, as standard CRIU images: a folder; a file NAME.tar[.zst][.age]; - for standard output",
+      "where the image goes, as standard CRIU images: a folder; a file NAME.tar[.zst][.age]; - for standard output; peer:HOST[/NAME], kept there with all that a restore needs",
     )
     .option("-n, --namespace <name>", "containerd namespace", "default")
     .option("--exit", "end the container when the image is complete")
@@ -69,20 +69,21 @@ export function addCheckpoint(program: Command, withAgent: WithAgent): void {
     .action(async (container: string, flags: CheckpointFlags, command: Command) => {
       const target = targetOf(flags.to, flags);
       await withAgent(command, async (client) => {
-        if (target.kind === "folder") return checkpointToFolder(client, container, flags, target.path);
+        if (target.kind === "folder") return checkpointByAgent(client, container, flags, target.path);
+        if (target.kind === "cache") return checkpointByAgent(client, container, flags, target.place);
         return checkpointAsArchive(client, container, flags, target);
       });
     });
 }
 
-async function checkpointToFolder(
+async function checkpointByAgent(
   client: AgentClient,
   container: string,
   flags: CheckpointFlags,
-  folder: string,
+  to: string,
 ): Promise<void> {
   const json = flags.json === true;
-  const report = await checkpoint(client, requestOf(container, flags, folder), json, process.stdout);
+  const report = await checkpoint(client, requestOf(container, flags, to), json, process.stdout);
   process.stdout.write(`${json ? jsonOf({ report }) : renderCheckpoint(report)}\n`);
 }
 
@@ -91,7 +92,7 @@ async function checkpointAsArchive(
   client: AgentClient,
   container: string,
   flags: CheckpointFlags,
-  target: Exclude<Target, { kind: "folder" }>,
+  target: Archive,
 ): Promise<void> {
   const json = flags.json === true;
   const out = target.kind === "stream" ? process.stderr : process.stdout;
@@ -105,7 +106,7 @@ async function checkpointAsArchive(
 }
 
 interface RestoreFlags extends OpenFlags {
-  namespace: string;
+  namespace?: string;
   from: string;
   name?: string;
   netns?: string;
@@ -116,12 +117,15 @@ export function addRestore(program: Command, withAgent: WithAgent): void {
   program
     .command("restore")
     .description("let a container that does not run go on from an image")
-    .argument("<container>", "the id of an existing container, made as the one in the image was")
+    .argument(
+      "[container]",
+      "the id of an existing container, made as the one in the image was; of cache:NAME it may be missing",
+    )
     .requiredOption(
       "--from <place>",
-      "the image: a folder, of pclive checkpoint or any other of CRIU; a file of pclive checkpoint; - for standard input",
+      "the image: a folder, of pclive checkpoint or any other of CRIU; a file of pclive checkpoint; - for standard input; cache:NAME, of pclive images",
     )
-    .option("-n, --namespace <name>", "containerd namespace", "default")
+    .option("-n, --namespace <name>", "containerd namespace; default: default, or that of cache:NAME")
     .option(
       "--name <name>",
       "restore into a new container of this name, made like the other, which may run on",
@@ -131,13 +135,17 @@ export function addRestore(program: Command, withAgent: WithAgent): void {
     .option("--passphrase-file <file>", "the passphrase of an encrypted image is the first line of this file")
     .option("--staging <folder>", "where a file or stream is unpacked; default: /var/lib/pclive/streams")
     .option("--json", "as JSON")
-    .action(async (container: string, flags: RestoreFlags, command: Command) => {
-      const { namespace, name = "", netns } = flags;
+    .action(async (container = "", flags: RestoreFlags, command: Command) => {
+      const { namespace = "", name = "", netns } = flags;
       const source = sourceOf(flags.from);
+      if (container === "" && source.kind !== "cache")
+        throw new CliError("USAGE", "which container?", "name one that exists and does not run");
       const request = { container, namespace, name, netns: netns === undefined ? "" : resolve(netns) };
       const report = await withAgent(command, (client) => {
         const restore = (from: string) => client.restore({ ...request, from }, RESTORE_MS);
-        return source.kind === "folder" ? restore(source.path) : restoreFromArchive(source, flags, restore);
+        if (source.kind === "folder") return restore(source.path);
+        if (source.kind === "cache") return restore(source.place);
+        return restoreFromArchive(source, flags, restore);
       });
       const text = `${report.container} runs (pid ${report.pid}), restored in ${formatMs(report.restoreMs)}`;
       process.stdout.write(`${flags.json === true ? JSON.stringify(report) : text}\n`);

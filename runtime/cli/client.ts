@@ -55,6 +55,14 @@ export class AgentClient {
     return this.unary("Protections", api.ProtectionsRequest, api.ProtectionList, {});
   }
 
+  images(): Promise<pclive.agent.v1.ImageList> {
+    return this.unary("Images", api.ImagesRequest, api.ImageList, {});
+  }
+
+  removeImage(request: pclive.agent.v1.IRemoveImageRequest): Promise<pclive.agent.v1.CachedImage> {
+    return this.unary("RemoveImage", api.RemoveImageRequest, api.CachedImage, request);
+  }
+
   /** Takes a checkpoint and yields its events until the report or the failure. Leaving the loop early gives it up. */
   checkpoint(request: pclive.agent.v1.ICheckpointRequest): AsyncGenerator<pclive.agent.v1.CheckpointEvent> {
     return this.stream("Checkpoint", api.CheckpointRequest, api.CheckpointEvent, request);

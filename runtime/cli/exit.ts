@@ -17,6 +17,7 @@ export const EXIT = {
 const BY_CODE: Record<string, number> = {
   NOT_FOUND: EXIT.notFound,
   CONTAINER_NOT_FOUND: EXIT.notFound,
+  IMAGE_NOT_FOUND: EXIT.notFound,
   MIGRATION_NOT_FOUND: EXIT.notFound,
   REFUSED: EXIT.refused,
   CHECK_REFUSED: EXIT.refused,

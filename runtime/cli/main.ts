@@ -6,8 +6,10 @@ import { addCheckpoint, addRestore } from "./checkpoint.js";
 import { AgentClient } from "./client.js";
 import { addDirtyRate } from "./dirty-rate.js";
 import { CliError, EXIT } from "./exit.js";
+import { addImages } from "./images.js";
 import { addInstall, addUninstall } from "./install/command.js";
 import { buildRequest, type MigrateOptions, migrate } from "./migrate.js";
+import { print } from "./options.js";
 import { addProtect, addUnprotect } from "./protect.js";
 import { renderCheck, renderStatus } from "./report.js";
 
@@ -25,10 +27,6 @@ async function withAgent<T>(command: Command, work: (client: AgentClient) => Pro
   } finally {
     client.close();
   }
-}
-
-function print(json: boolean | undefined, value: unknown, text: string): void {
-  process.stdout.write(`${json === true ? JSON.stringify(value) : text}\n`);
 }
 
 function addMigrate(program: Command): void {
@@ -151,6 +149,7 @@ export function buildProgram(version: string): Command {
     addKeygen,
     addProtect,
     addUnprotect,
+    addImages,
   ])
     add(program, withAgent);
   addInstall(program, version);

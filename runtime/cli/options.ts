@@ -27,3 +27,7 @@ export function oneOf(name: string, value: string, allowed: readonly string[]): 
     throw usage(`--${name} ${value} is not known`, `use one of: ${allowed.join(", ")}`);
   return value;
 }
+
+export function print(json: boolean | undefined, value: unknown, text: string): void {
+  process.stdout.write(`${json === true ? JSON.stringify(value) : text}\n`);
+}

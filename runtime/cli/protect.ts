@@ -5,6 +5,7 @@ import { pclive } from "#protos/agent";
 import { formatBytes, formatMs, parseDuration } from "../format.js";
 import { asked, type TakeFlags, type WithAgent, withTakeOptions } from "./checkpoint.js";
 import { CliError } from "./exit.js";
+import { print } from "./options.js";
 
 interface ProtectFlags extends TakeFlags {
   namespace: string;
@@ -107,8 +108,4 @@ export function render(one: Protection, now = Date.now()): string {
 function toJson(one: Protection): object {
   const { Protection: type } = pclive.agent.v1;
   return type.toObject(type.create(one), { longs: Number, defaults: true });
-}
-
-function print(json: boolean | undefined, value: unknown, text: string): void {
-  process.stdout.write(`${json === true ? JSON.stringify(value) : text}\n`);
 }

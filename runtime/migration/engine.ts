@@ -27,8 +27,8 @@ export interface EngineOptions {
   readonly role: "source" | "destination" | "checkpoint" | "restore" | "archive" | "measure";
   /** The engine's stderr is appended to this file. */
   readonly logFile: string;
-  /** A descriptor of ours that the engine gets as number 4. */
-  readonly stream?: number;
+  /** What the engine gets as number 4: a descriptor of ours, or the other end of `Engine.stream`. */
+  readonly stream?: number | "pipe";
   readonly onEvent?: (event: EngineEvent) => void;
 }
 
@@ -93,6 +93,8 @@ export class Engine {
       });
     });
     this.#control = this.#child.stdio[3] as Duplex;
+    // The engine says why it has left.
+    this.stream?.on("error", () => undefined);
     this.#control.setEncoding("utf8");
     this.#control.on("data", (text: string) => this.#receive(text));
     // The exit tells more than the broken pipe; it follows.
@@ -141,6 +143,11 @@ export class Engine {
       );
     }
     return checked.data as Answer<C>;
+  }
+
+  /** Our end, when `stream` was to be a pipe. */
+  get stream(): Duplex | undefined {
+    return this.#options.stream === "pipe" ? (this.#child.stdio[4] as Duplex) : undefined;
   }
 
   /** The event of this name, also one that came before the call. @throws MigrationError */

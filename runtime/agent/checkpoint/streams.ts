@@ -18,10 +18,14 @@ const NOWHERE = "file:///dev/null";
 
 /**
  * @param images folder of the image
- * @param before the task whose streams are taken over, as far as they are nobody's pipes
+ * @param before streams that are taken over, as far as they are nobody's pipes
  * @param fifo path for an input that stays silent
  */
-export async function streamsFor(images: string, before: Task | undefined, fifo: string): Promise<Streams> {
+export async function streamsFor(
+  images: string,
+  before: Pick<Task["stdio"], "stdout" | "stderr"> | undefined,
+  fifo: string,
+): Promise<Streams> {
   const [input, output, errors] = await readFile(join(images, "descriptors.json"), "utf8").then(
     (text) => parseDescriptors(text).map((link) => link.startsWith("pipe:")),
     () => [false, false, false],
@@ -34,8 +38,8 @@ export async function streamsFor(images: string, before: Task | undefined, fifo:
   return {
     stdio: {
       stdin,
-      stdout: lasting(before?.stdio.stdout) || (output ? NOWHERE : ""),
-      stderr: lasting(before?.stdio.stderr) || (errors ? NOWHERE : ""),
+      stdout: lasting(before?.stdout) || (output ? NOWHERE : ""),
+      stderr: lasting(before?.stderr) || (errors ? NOWHERE : ""),
     },
     forget: () => rm(fifo, { force: true }),
   };

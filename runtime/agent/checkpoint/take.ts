@@ -1,6 +1,8 @@
 /** `pclive checkpoint`: asks the container's shim, and tells how it goes. The container is never paused for it. */
 import { isAbsolute } from "node:path";
-import type { pclive } from "#protos/agent";
+import { pclive } from "#protos/agent";
+import { peerPlace } from "../cache/name.js";
+import { checkpointToPeer } from "../cache/take.js";
 import { getTask } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
@@ -9,6 +11,7 @@ import { fromShim, ShimClient } from "../shim-client.js";
 import { mustHaveState } from "./subject.js";
 
 type Request = pclive.agent.v1.CheckpointRequest;
+const { CheckpointRequest } = pclive.agent.v1;
 type Event = pclive.agent.v1.ICheckpointEvent;
 
 /** Terabytes to a slow disk take their time; what hangs is ended by the shim's own limits. */
@@ -41,13 +44,31 @@ async function take(
   signal: AbortSignal,
   emit: (event: Event) => void,
 ): Promise<pclive.agent.v1.ICheckpointReport> {
-  const { container, to } = request;
-  const namespace = request.namespace || "default";
+  const { to } = request;
+  const place = peerPlace(to);
+  if (place) {
+    // The shim's part: the container is ended when the peer has all of it.
+    const here = CheckpointRequest.create({ ...request, exit: false });
+    const takeHere = (folder: string) => takeTo(context, here, folder, signal, emit);
+    return checkpointToPeer(context, request, place, { signal, emit, take: takeHere });
+  }
   if (!isAbsolute(to)) {
     throw new AgentError("USAGE", `"${to.slice(0, 256)}" is no absolute path`, {
       remedy: "name a folder with --to",
     });
   }
+  return takeTo(context, request, to, signal, emit);
+}
+
+async function takeTo(
+  context: Context,
+  request: Request,
+  folder: string,
+  signal: AbortSignal,
+  emit: (event: Event) => void,
+): Promise<pclive.agent.v1.ICheckpointReport> {
+  const { container } = request;
+  const namespace = request.namespace || "default";
   await mustHaveState(context.containerd.namespace(namespace), container);
   const shim = await ShimClient.connect(context.config, namespace, container);
   // The connection is the lease: the shim gives up when it closes.
@@ -58,8 +79,11 @@ async function take(
   try {
     const { exit, direct, tracker, tcpEstablished, externalUnixSockets, shellJob, fileLocks } = request;
     const asked = { exit, direct, tracker, tcpEstablished, externalUnixSockets, shellJob, fileLocks };
-    const report = await shim.checkpoints.Take({ id: container, path: to, ...asked }, { timeoutMs: TAKE_MS });
-    return { ...report, container, path: to };
+    const report = await shim.checkpoints.Take(
+      { id: container, path: folder, ...asked },
+      { timeoutMs: TAKE_MS },
+    );
+    return { ...report, container, path: folder };
   } catch (error) {
     if (!signal.aborted) throw fromShim(error);
     throw new AgentError("CANCELLED", "the checkpoint was cancelled", {

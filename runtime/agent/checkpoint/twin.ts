@@ -71,7 +71,7 @@ async function makeUnder(
   await command("unshare", script, { timeoutMs: COPY_MS, code: "ROOTFS" });
   await createContainer(ns, {
     id: name,
-    labels: Object.fromEntries(Object.entries(labels).filter(([key]) => !MANAGERS.test(key))),
+    labels: withoutManagers(labels),
     ...{ image, runtime: runtime ?? null, snapshotter },
     snapshotKey: name,
     spec: { type_url: original.spec?.type_url ?? "", value: spec },
@@ -79,6 +79,11 @@ async function makeUnder(
   const made = await getContainer(ns, name);
   if (made) return made;
   throw new AgentError("CONTAINERD", `containerd has lost the new container ${name}`);
+}
+
+/** The labels that are the container's own. */
+export function withoutManagers(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).filter(([key]) => !MANAGERS.test(key)));
 }
 
 function checkedName(name: string): string {

@@ -37,6 +37,8 @@ export const rpc = {
     start: method(`${base}.tasks.v1.Tasks/Start`, tasks.StartRequest, tasks.StartResponse),
     get: method(`${base}.tasks.v1.Tasks/Get`, tasks.GetRequest, tasks.GetResponse),
     kill: method(`${base}.tasks.v1.Tasks/Kill`, tasks.KillRequest, Empty),
+    pause: method(`${base}.tasks.v1.Tasks/Pause`, tasks.PauseTaskRequest, Empty),
+    resume: method(`${base}.tasks.v1.Tasks/Resume`, tasks.ResumeTaskRequest, Empty),
     delete: method(`${base}.tasks.v1.Tasks/Delete`, tasks.DeleteTaskRequest, tasks.DeleteResponse),
     wait: method(`${base}.tasks.v1.Tasks/Wait`, tasks.WaitRequest, tasks.WaitResponse),
     listPids: method(`${base}.tasks.v1.Tasks/ListPids`, tasks.ListPidsRequest, tasks.ListPidsResponse),

@@ -140,6 +140,23 @@ export async function waitForExit(
   }
 }
 
+export async function pauseTask(ns: Namespace, id: string): Promise<void> {
+  await ns.call(rpc.tasks.pause, { containerId: id });
+}
+
+export async function resumeTask(ns: Namespace, id: string): Promise<void> {
+  await ns.call(rpc.tasks.resume, { containerId: id });
+}
+
+/** Ends a task, paused or not, and waits for its exit. It stays until somebody deletes it. @throws AgentError */
+export async function killTask(ns: Namespace, id: string): Promise<void> {
+  await ns.call(rpc.tasks.kill, { containerId: id, signal: SIGKILL, all: true });
+  // What is frozen meets the signal when it is thawed, before anything else.
+  await ns.call(rpc.tasks.resume, { containerId: id }).catch(() => undefined);
+  if (await waitForExit(ns, id, DELETE_TIMEOUT_MS)) return;
+  throw new AgentError("CONTAINERD", `${id} does not end`, { remedy: "look at containerd's log" });
+}
+
 /** Kills and deletes a task; none is fine. */
 export async function removeTask(ns: Namespace, id: string): Promise<void> {
   const task = await getTask(ns, id);

@@ -66,7 +66,8 @@ async function prepareTask(ns: Namespace, arrival: Arrival, manifest: Manifest, 
   const mounts = await prepareSnapshot(ns, snapshotter, container, top);
   await arrival.note({ made: { ...arrival.entry.made, snapshot: { snapshotter, key: container } } });
   try {
-    await createContainer(ns, containerRecord(manifest, migration));
+    const record = containerRecord(manifest);
+    await createContainer(ns, { ...record, labels: { ...record.labels, [MIGRATION_LABEL]: migration } });
   } catch (error) {
     await removeSnapshot(ns, snapshotter, container).catch(() => undefined);
     throw error;
@@ -77,11 +78,12 @@ async function prepareTask(ns: Namespace, arrival: Arrival, manifest: Manifest, 
   await createIncomingTask(ns, container, mounts, manifest.stdio, migration, value);
 }
 
-function containerRecord(manifest: Manifest, migration: string) {
+/** The container as it was at the source. */
+export function containerRecord(manifest: Manifest) {
   const { options, name } = manifest.runtime;
   return {
     id: manifest.container,
-    labels: { ...manifest.labels, [MIGRATION_LABEL]: migration },
+    labels: manifest.labels,
     image: manifest.image.name,
     runtime: { name, ...(options ? { options: decodeAny(options) } : {}) },
     spec: decodeAny(manifest.spec),

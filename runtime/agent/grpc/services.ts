@@ -11,6 +11,8 @@ export const peerRpc = {
   migrate: method("/pclive.peer.v1.Peer/Migrate", peer.ToDestination, peer.ToSource),
   putBlob: method("/pclive.peer.v1.Peer/PutBlob", peer.BlobChunk, peer.PutBlobReply),
   settle: method("/pclive.peer.v1.Peer/Settle", peer.SettleRequest, peer.SettleReply),
+  keep: method("/pclive.peer.v1.Peer/Keep", peer.ToCache, peer.FromCache),
+  taskState: method("/pclive.peer.v1.Peer/TaskState", peer.TaskStateRequest, peer.TaskStateReply),
 };
 
 /** From the command line. */
@@ -25,4 +27,6 @@ export const agentRpc = {
   protect: method("/pclive.agent.v1.Agent/Protect", agent.ProtectRequest, agent.Protection),
   unprotect: method("/pclive.agent.v1.Agent/Unprotect", agent.UnprotectRequest, agent.Protection),
   protections: method("/pclive.agent.v1.Agent/Protections", agent.ProtectionsRequest, agent.ProtectionList),
+  images: method("/pclive.agent.v1.Agent/Images", agent.ImagesRequest, agent.ImageList),
+  removeImage: method("/pclive.agent.v1.Agent/RemoveImage", agent.RemoveImageRequest, agent.CachedImage),
 };

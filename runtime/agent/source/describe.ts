@@ -27,13 +27,19 @@ export interface Subject {
 
 /**
  * Finds a running container of our runtime.
+ * @param or another state in which it may be
  * @throws AgentError CONTAINER_NOT_FOUND, REFUSED
  */
-export async function findSubject(context: Context, namespace: string, id: string): Promise<Subject> {
+export async function findSubject(
+  context: Context,
+  namespace: string,
+  id: string,
+  or?: "paused",
+): Promise<Subject> {
   const ns = context.containerd.namespace(namespace);
   const container = await findOurs(ns, id, { foreign: ", which cannot migrate" });
   const task = await getTask(ns, id);
-  if (task === undefined || task.pid === 0 || task.status !== "running") {
+  if (task === undefined || task.pid === 0 || (task.status !== "running" && task.status !== or)) {
     throw new AgentError("REFUSED", `${id} is not running (${task?.status ?? "no task"})`, {
       remedy: "start or resume it; a stopped container needs no live migration",
     });

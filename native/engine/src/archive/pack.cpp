@@ -21,13 +21,13 @@ class Packer {
         : from_(directory), sink_(sink), progress_(progress),
           writer_(archive_write_new(), archive_write_free), buffer_(kPiece) {}
 
-    Totals pack(bool compress) {
+    Totals pack(bool compress, bool incremental) {
         auto names = from_.files();
         if (!std::binary_search(names.begin(), names.end(), kInventory))
             throw Error("images", from_.pathOf(kInventory) + " is not there: this is no image",
                         "name the folder of a complete checkpoint");
         struct stat link {};
-        if (!::lstat(from_.pathOf("parent").c_str(), &link))
+        if (!incremental && !::lstat(from_.pathOf("parent").c_str(), &link))
             throw Error("images", from_.pathOf("parent") + " leads to another image that this one needs",
                         "take a checkpoint that is complete by itself");
         open(compress);
@@ -154,8 +154,9 @@ class Packer {
 
 } // namespace
 
-Totals pack(const std::string &directory, bool compress, ByteSink &sink, Progress &progress) {
-    return Packer(directory, sink, progress).pack(compress);
+Totals pack(const std::string &directory, bool compress, bool incremental, ByteSink &sink,
+            Progress &progress) {
+    return Packer(directory, sink, progress).pack(compress, incremental);
 }
 
 } // namespace pclive::archive

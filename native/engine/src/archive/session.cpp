@@ -51,7 +51,7 @@ class ArchiveSession final : public Session {
         archive::ByteSink &sink = sealed ? static_cast<archive::ByteSink &>(*sealed) : out;
         return timed([&] {
             return archive::pack(stringField(arguments, "from"), boolField(arguments, "compress", false),
-                                 sink, progress_);
+                                 boolField(arguments, "incremental", false), sink, progress_);
         });
     }
 

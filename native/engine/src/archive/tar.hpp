@@ -19,7 +19,9 @@ struct Totals {
 
 /// Where the image has no sums (stock CRIU has written it), they are made first. `compress`: with zstd.
 /// Errors: "images" when there is no image or it needs a parent, "files", "aborted", and those of the sink.
-Totals pack(const std::string &directory, bool compress, ByteSink &sink, Progress &progress);
+/// An incremental one is packed without the parent that it needs.
+Totals pack(const std::string &directory, bool compress, bool incremental, ByteSink &sink,
+            Progress &progress);
 
 /// Into an empty directory. Everything is held against the sums; afterwards the image is there, whole.
 /// Errors: "images" when the archive is not what was packed, "unsupported", "no-space", "files", "aborted",
