@@ -1,5 +1,6 @@
 /** What the pclive command asks: `pclive.agent.v1.Agent`, over the local socket. */
 import type { pclive } from "#protos/agent";
+import { failOver } from "./cache/failover.js";
 import { listImages, removeImage } from "./cache/images.js";
 import { runCheck } from "./check/run.js";
 import { restoreContainer } from "./checkpoint/restore.js";
@@ -44,6 +45,7 @@ export function agentService(context: Context, protections: Protections) {
     restore: onUnary(agentRpc.restore, (request) => restoreContainer(context, request)),
     protect: onUnary(agentRpc.protect, (request) => protections.protect(request)),
     unprotect: onUnary(agentRpc.unprotect, (request) => protections.unprotect(request)),
+    failover: onUnary(agentRpc.failover, (request) => failOver(context, request)),
     images: onUnary(agentRpc.images, () => listImages(context.cache)),
     removeImage: onUnary(agentRpc.removeImage, ({ name }) => removeImage(context.cache, name)),
     protections: onUnary(agentRpc.protections, async () => protections.list()),

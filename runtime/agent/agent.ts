@@ -17,6 +17,7 @@ import { Protections } from "./protect/protections.js";
 import { Recovery } from "./recovery.js";
 import { Registry } from "./registry.js";
 import { serveLocally, servePeers, stop } from "./server.js";
+import { serveShims } from "./shim-service.js";
 
 export interface RunningAgent {
   readonly context: Context;
@@ -47,6 +48,7 @@ export async function startAgent(config: Config, log: Logger): Promise<RunningAg
   const peers = await servePeers(context, peerService(context, arrivals));
   const protections = new Protections(context);
   const local = await serveLocally(context, agentService(context, protections));
+  const closeShims = await serveShims(context);
   log.info({ host: config.host, port: peers.port, socket: local.path }, "agent ready");
   const recovered = Promise.all([recovery.run(), sweepOutgoing(context), Making.sweep(context)]).then(
     () => undefined,
@@ -58,7 +60,7 @@ export async function startAgent(config: Config, log: Logger): Promise<RunningAg
     port: peers.port,
     socket: local.path,
     stop: async () => {
-      await Promise.all([stop(peers.server), stop(local.server), protections.stop()]);
+      await Promise.all([stop(peers.server), stop(local.server), closeShims(), protections.stop()]);
       context.containerd.close();
     },
   };

@@ -29,6 +29,8 @@ const entry = z.object({
     snapshot: z.object({ snapshotter: identifier, key: z.string().max(1024) }).optional(),
     container: z.boolean(),
   }),
+  /** Of the source: what is stopped there is its client's to delete. */
+  keepStopped: z.boolean().optional(),
   phase: z.string().max(64),
   /** Absent while it is under way. */
   outcome: z.enum(["moved", "failed"]).optional(),

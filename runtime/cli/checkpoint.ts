@@ -14,6 +14,7 @@ import {
 } from "./archive.js";
 import type { AgentClient } from "./client.js";
 import { CliError, failureOf } from "./exit.js";
+import { print } from "./options.js";
 import { table } from "./report.js";
 
 export type WithAgent = <T>(command: Command, work: (client: AgentClient) => Promise<T>) => Promise<T>;
@@ -34,7 +35,7 @@ interface CheckpointFlags extends ArchiveFlags, TakeFlags {
   json?: boolean;
 }
 
-const RESTORE_MS = 1_900_000;
+export const RESTORE_MS = 1_900_000;
 const TRACKERS = ["auto", "uffd", "soft-dirty"];
 
 /** The options of `asked`. */
@@ -147,9 +148,12 @@ export function addRestore(program: Command, withAgent: WithAgent): void {
         if (source.kind === "cache") return restore(source.place);
         return restoreFromArchive(source, flags, restore);
       });
-      const text = `${report.container} runs (pid ${report.pid}), restored in ${formatMs(report.restoreMs)}`;
-      process.stdout.write(`${flags.json === true ? JSON.stringify(report) : text}\n`);
+      print(flags.json, report, renderRestore(report));
     });
+}
+
+export function renderRestore({ container, pid, restoreMs }: pclive.agent.v1.RestoreReport): string {
+  return `${container} runs (pid ${pid}), restored in ${formatMs(restoreMs)}`;
 }
 
 function requestOf(

@@ -55,6 +55,13 @@ export class AgentClient {
     return this.unary("Protections", api.ProtectionsRequest, api.ProtectionList, {});
   }
 
+  failover(
+    request: pclive.agent.v1.IFailoverRequest,
+    timeoutMs: number,
+  ): Promise<pclive.agent.v1.RestoreReport> {
+    return this.unary("Failover", api.FailoverRequest, api.RestoreReport, request, timeoutMs);
+  }
+
   images(): Promise<pclive.agent.v1.ImageList> {
     return this.unary("Images", api.ImagesRequest, api.ImageList, {});
   }

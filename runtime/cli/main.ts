@@ -6,6 +6,7 @@ import { addCheckpoint, addRestore } from "./checkpoint.js";
 import { AgentClient } from "./client.js";
 import { addDirtyRate } from "./dirty-rate.js";
 import { CliError, EXIT } from "./exit.js";
+import { addFailover } from "./failover.js";
 import { addImages } from "./images.js";
 import { addInstall, addUninstall } from "./install/command.js";
 import { buildRequest, type MigrateOptions, migrate } from "./migrate.js";
@@ -44,6 +45,7 @@ function addMigrate(program: Command): void {
     .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")
     .option("--not-converging <what>", "if rounds do not help: move (with a longer pause) or stay", "move")
     .option("--tracker <name>", "how written pages are found: auto, uffd or soft-dirty", "auto")
+    .option("--keep-stopped", "leave the container here, stopped, for whoever has made it to delete")
     .option("--trace <file>", "write where the time went, for ui.perfetto.dev or chrome://tracing")
     .option("--json", "one JSON object a line: every event, the report last")
     .action(async (container: string, host: string, options: MigrateOptions, command: Command) => {
@@ -149,6 +151,7 @@ export function buildProgram(version: string): Command {
     addKeygen,
     addProtect,
     addUnprotect,
+    addFailover,
     addImages,
   ])
     add(program, withAgent);

@@ -22,6 +22,7 @@ export interface MigrateOptions {
   autoConverge?: boolean;
   notConverging: string;
   trace?: string;
+  keepStopped?: boolean;
   json?: boolean;
 }
 
@@ -46,6 +47,7 @@ export function buildRequest(
     bandwidth: size("bandwidth", options.bandwidth),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
     trace: options.trace !== undefined,
+    keepStopped: options.keepStopped === true,
     autoConverge: options.autoConverge === true,
     notConverging: oneOf("not-converging", options.notConverging, ["move", "stay"]),
   };

@@ -54,6 +54,7 @@ function requestOf(asked: Asked): CheckpointRequest {
   const { path, exit, tcpEstablished, externalUnixSockets, shellJob, fileLocks } = asked;
   return {
     path,
+    imagePath: path,
     exit,
     externalUnixSockets,
     fileLocks,

@@ -11,12 +11,15 @@ import { forgetUnfinished, noteUnfinished } from "../bundle/unfinished.js";
 import { ShimError, wrongState } from "../errors.js";
 import { sourceContainer } from "../migration/containers.js";
 import { libDir } from "../paths.js";
+import { checkpointAtPeer, peerOf } from "./checkpoint-peer.js";
 import { keepDumpLog, plainCheckpoint } from "./checkpoint-plain.js";
 import type { Container } from "./container.js";
 
 export interface CheckpointRequest {
   /** Folder for the images. */
   readonly path: string;
+  /** As the caller has named it, which containerd may have kept to itself; empty: not at all. */
+  readonly imagePath: string;
   /** CRIU's log and the like; empty: they are kept of a failure only. */
   readonly workPath: string;
   /** End the task instead of letting it go on. */
@@ -49,6 +52,8 @@ const ORDINARY: LiveOptions = { direct: false, tracker: "auto" };
 /** For containerd: every failure has the code that its clients know, and all that is to say in its message. */
 export async function checkpoint(container: Container, request: CheckpointRequest): Promise<void> {
   if (request.path === "") throw new ShimError("UNKNOWN", "no path for the checkpoint", "give one");
+  const peer = await peerOf(container, request);
+  if (peer !== undefined) return checkpointAtPeer(container, request, peer);
   try {
     await runCheckpoint(container, request, ORDINARY);
   } catch (error) {

@@ -46,6 +46,7 @@ export function checkpointRequest(path: string, any: Any | null | undefined): Ch
   const options = decoded(known, () => CheckpointOptions.decode(any ? bytesOf(any) : new Uint8Array()));
   return {
     path,
+    imagePath: options.imagePath,
     workPath: options.workPath,
     exit: options.exit,
     openTcp: options.openTcp,

@@ -26,12 +26,21 @@ export class RedisContainer {
     this.keys = Math.max(1, Math.floor((options.memoryMb * 1e6) / (options.valueBytes + OVERHEAD_PER_KEY)));
   }
 
-  /** Starts it on `host` and waits until it answers. */
-  static async start(lab: Lab, host: string, options: RedisOptions): Promise<RedisContainer> {
+  /**
+   * Starts it on `host` and waits until it answers.
+   * @param flags more words for `ctr run`
+   */
+  static async start(
+    lab: Lab,
+    host: string,
+    options: RedisOptions,
+    ...flags: string[]
+  ): Promise<RedisContainer> {
     const redis = new RedisContainer(lab, options);
     await lab.netns(host, options.id, options.address);
     await lab.exec(host, [
       ...["ctr", "run", "-d", "--runtime", RUNTIME, "--with-ns", `network:/run/netns/${options.id}`],
+      ...flags,
       ...[await lab.imageRef("redis"), options.id],
     ]);
     await redis.waitForPong(20_000);

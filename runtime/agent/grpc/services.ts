@@ -27,6 +27,7 @@ export const agentRpc = {
   protect: method("/pclive.agent.v1.Agent/Protect", agent.ProtectRequest, agent.Protection),
   unprotect: method("/pclive.agent.v1.Agent/Unprotect", agent.UnprotectRequest, agent.Protection),
   protections: method("/pclive.agent.v1.Agent/Protections", agent.ProtectionsRequest, agent.ProtectionList),
+  failover: method("/pclive.agent.v1.Agent/Failover", agent.FailoverRequest, agent.RestoreReport),
   images: method("/pclive.agent.v1.Agent/Images", agent.ImagesRequest, agent.ImageList),
   removeImage: method("/pclive.agent.v1.Agent/RemoveImage", agent.RemoveImageRequest, agent.CachedImage),
 };

@@ -7,6 +7,7 @@ import { clearOrphan } from "../../migration/orphan.js";
 import type { Span } from "../../trace/recorder.js";
 import { fromWire } from "../../trace/wire.js";
 import { scratchDir } from "../config.js";
+import type { Namespace } from "../containerd/client.js";
 import { removeSnapshot } from "../containerd/snapshots.js";
 import { deleteContainer, getContainer, removeTask, waitForExit } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
@@ -95,17 +96,21 @@ async function endCopy(context: Context, entry: JournalEntry): Promise<readonly 
   }
 }
 
-/** Task, container, snapshot and network namespace of a container that has left. Idempotent. */
+/** Task, container and snapshot, unless they are wanted, and network namespace of a container that has left. Idempotent. */
 async function cleanUp(context: Context, entry: JournalEntry): Promise<void> {
   const ns = context.containerd.namespace(entry.namespace);
   const { container: id } = entry;
   await waitForExit(ns, id, EXIT_TIMEOUT_MS);
+  if (!entry.keepStopped) await removeContainer(ns, id);
+  if (context.config.network.driver === "bridge" && entry.netns !== "") await removeNamespace(entry.netns);
+  await clearOrphan(entry.migration, context.records, scratchDir(context.config));
+}
+
+async function removeContainer(ns: Namespace, id: string): Promise<void> {
   await removeTask(ns, id);
   const container = await getContainer(ns, id);
   await deleteContainer(ns, id);
   if (container?.snapshotKey) await removeSnapshot(ns, container.snapshotter, container.snapshotKey);
-  if (context.config.network.driver === "bridge" && entry.netns !== "") await removeNamespace(entry.netns);
-  await clearOrphan(entry.migration, context.records, scratchDir(context.config));
 }
 
 /** The destination has proved that it never ran the container: thaws ours. */

@@ -205,6 +205,7 @@ export class SourceMigration implements Live {
       startedAt: this.startedAt,
       netns: netnsOf(manifest.network),
       made: { netns: false, container: false },
+      ...(this.request.keepStopped ? { keepStopped: true } : {}),
       phase: "open",
       reason: "",
     };

@@ -32,6 +32,7 @@ const schema = z.object({
   bandwidth: z.int().min(0),
   autoConverge: z.boolean(),
   trace: z.boolean(),
+  keepStopped: z.boolean(),
   notConverging: z.union([z.literal("").transform(() => "move" as const), z.enum(["move", "stay"])]),
   tracker: z.union([z.literal("").transform(() => "auto" as const), z.enum(["auto", "uffd", "soft-dirty"])]),
 });
@@ -45,7 +46,7 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 /** Fields at their default are not own properties of a decoded message. */
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
-  const { autoConverge, notConverging, trace } = m;
+  const { autoConverge, notConverging, trace, keepStopped } = m;
   const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker };
-  return { container, namespace, host, ...asked, autoConverge, notConverging, trace };
+  return { container, namespace, host, ...asked, autoConverge, notConverging, trace, keepStopped };
 }
