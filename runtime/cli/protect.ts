@@ -25,13 +25,16 @@ export function addProtect(program: Command, withAgent: WithAgent): void {
     .option("-n, --namespace <name>", "containerd namespace", "default")
     .option("--every <duration>", "from one checkpoint to the next", "30s")
     .option("--keep <n>", "how many of the newest can be restored", "3")
-    .option("--to <folder>", "where the images go; default: /var/lib/pclive/images/NAMESPACE/CONTAINER")
+    .option(
+      "--to <folder>",
+      "where the images go; default: /var/lib/pclive/images/NAMESPACE/CONTAINER; peer:HOST: there, and the newest to HOST, for pclive failover",
+    )
     .option("--list", "show what is protected, and how it goes")
     .option("--json", "as JSON")
     .action(async (container: string | undefined, flags: ProtectFlags, command: Command) => {
       if (flags.list === true || container === undefined) return list(flags, command, withAgent, container);
       const one = await withAgent(command, (client) => client.protect(requestOf(container, flags)));
-      const text = `${container} is protected every ${formatMs(one.everyMs)}, in ${one.to}; see pclive protect --list`;
+      const text = `${container} is protected every ${formatMs(one.everyMs)}, in ${placesOf(one)}; see pclive protect --list`;
       print(flags.json, toJson(one), text);
     });
 }
@@ -79,8 +82,8 @@ function requestOf(container: string, flags: ProtectFlags): pclive.agent.v1.IPro
     );
   if (!/^\d{1,4}$/.test(keep))
     throw new CliError("USAGE", `--keep ${keep} is no number`, "write it like --keep 3");
-  const folder = to === undefined ? "" : resolve(to);
-  return { ...asked(flags), container, namespace, everyMs, keep: Number(keep), to: folder };
+  const place = to === undefined || to.startsWith("peer:") ? to : resolve(to);
+  return { ...asked(flags), container, namespace, everyMs, keep: Number(keep), to: place ?? "" };
 }
 
 /** One protection with its newest image, and what failed last. */
@@ -89,7 +92,7 @@ export function render(one: Protection, now = Date.now()): string {
   const how =
     state === "on" ? `every ${formatMs(everyMs ?? 0)}, keeps ${keep ?? 0}` : `ended: ${reason ?? ""}`;
   const newest = images?.at(-1);
-  const lines = [`${namespace}/${container}: ${how}; ${images?.length ?? 0} images in ${to}`];
+  const lines = [`${namespace}/${container}: ${how}; ${images?.length ?? 0} images in ${placesOf(one)}`];
   if (newest) {
     const kind = newest.parent ? `since ${newest.parent}` : "complete";
     const age = formatMs(now - (newest.at ?? 0));
@@ -103,6 +106,10 @@ export function render(one: Protection, now = Date.now()): string {
     if (failure.remedy) lines.push(`    try: ${failure.remedy}`);
   }
   return lines.join("\n");
+}
+
+function placesOf({ to, peer }: Protection): string {
+  return peer ? `${to} and at ${peer}` : (to ?? "");
 }
 
 function toJson(one: Protection): object {

@@ -37,9 +37,9 @@ export function superfluous(images: readonly Link[], keep: number): string[] {
 }
 
 /** An image and those that it needs, itself first. */
-function chainOf(images: readonly Link[], from: Link | undefined): Link[] {
+export function chainOf<T extends Link>(images: readonly T[], from: T | undefined): T[] {
   const byName = new Map(images.map((image) => [image.name, image]));
-  const chain: Link[] = [];
+  const chain: T[] = [];
   for (let at = from; at !== undefined && !chain.includes(at); at = byName.get(at.parent)) chain.push(at);
   return chain;
 }

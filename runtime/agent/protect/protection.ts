@@ -13,6 +13,7 @@ import { fromShim, ShimClient } from "../shim-client.js";
 import { nextIsComplete, superfluous } from "./chain.js";
 import { ImageFolder } from "./images.js";
 import type { ProtectedImage, ProtectRecord, ProtectRecords } from "./record.js";
+import { Standby } from "./standby.js";
 
 const TAKE_MS = 24 * 3600 * 1000;
 /** Whatever goes wrong, not more often than this. */
@@ -21,6 +22,7 @@ const LEAST_PAUSE_MS = 500;
 export class Protection {
   readonly #stop = new AbortController();
   readonly #folder: ImageFolder;
+  readonly #standby: Standby | undefined;
   #shim: ShimClient | undefined;
   #over: Promise<void> = Promise.resolve();
 
@@ -30,6 +32,9 @@ export class Protection {
     private record: ProtectRecord,
   ) {
     this.#folder = new ImageFolder(record.to);
+    const { peer } = record;
+    if (peer !== undefined)
+      this.#standby = new Standby(context, record, peer, this.#folder, this.#stop.signal);
   }
 
   get state(): ProtectRecord {
@@ -111,11 +116,12 @@ export class Protection {
     try {
       const image = await this.#take();
       await this.#note({
-        ...without(this.record, "taking", "failure"),
+        ...without(this.record, "taking", ...(this.#standby ? [] : (["failure"] as const))),
         images: [...this.record.images, image],
       });
       await this.#folder.setLatest(image.name);
       await this.#prune();
+      await this.#sendAway();
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
       await this.#giveUp(AgentError.from(thrown));
@@ -136,6 +142,12 @@ export class Protection {
     await attempt(() => this.#note({ ...without(this.record, "taking"), failure }));
   }
 
+  async #sendAway(): Promise<void> {
+    if (!this.#standby) return;
+    await this.#standby.send(this.record.images);
+    await this.#note(without(this.record, "failure"));
+  }
+
   async #take(): Promise<ProtectedImage> {
     const { container: id, asked, images } = this.record;
     const shim = await this.#connect();
@@ -147,7 +159,7 @@ export class Protection {
       id,
       path: this.#folder.of(name),
       keep: true,
-      incremental: !nextIsComplete(images),
+      incremental: !(nextIsComplete(images) || (await this.#standby?.needsComplete())),
     };
     const report = await shim.checkpoints.Take(request, { timeoutMs: TAKE_MS }).catch((error: unknown) => {
       throw fromShim(error);
@@ -193,9 +205,9 @@ function without<K extends "taking" | "failure">(record: ProtectRecord, ...keys:
 }
 
 export function describeProtection(record: ProtectRecord): pclive.agent.v1.IProtection {
-  const { container, namespace, to, everyMs, keep, images, failure, ended } = record;
+  const { container, namespace, to, peer = "", everyMs, keep, images, failure, ended } = record;
   return {
-    ...{ container, namespace, to, everyMs, keep },
+    ...{ container, namespace, to, peer, everyMs, keep },
     images: images.map((image) => ({ ...image, bytes: Math.round(image.bytes) })),
     state: ended ? "ended" : "on",
     reason: ended?.reason ?? "",

@@ -4,7 +4,9 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import type { pclive } from "#protos/agent";
 import { TRACKERS } from "../../migration/index.js";
+import { peerPlace } from "../cache/name.js";
 import { mustHaveState } from "../checkpoint/subject.js";
+import { resolveHost } from "../config.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { checkedRequest } from "../request.js";
@@ -88,8 +90,18 @@ export class Protections {
     const ns = this.context.containerd.namespace(namespace);
     await mustHaveState(ns, container);
     const { to, everyMs, keep, ...options } = asked;
-    const folder = to || join(this.context.config.stateDir, "images", namespace, container);
-    return { version: 1, namespace, container, to: folder, everyMs, keep, asked: options, images: [] };
+    const own = join(this.context.config.stateDir, "images", namespace, container);
+    const how = { everyMs, keep, asked: options };
+    const record = { version: 1 as const, namespace, container, ...how, images: [] };
+    const place = peerPlace(to);
+    if (!place) return { ...record, to: to || own };
+    if (place.name !== "")
+      throw new AgentError("USAGE", "a protected container's images have a name of their own at the peer", {
+        remedy: `write --to peer:${place.host}`,
+      });
+    // Told now rather than by the first checkpoint.
+    resolveHost(this.context.config, place.host);
+    return { ...record, to: own, peer: place.host };
   }
 }
 
@@ -112,7 +124,10 @@ const wanted = z.object({
   to: z
     .string()
     .max(4096)
-    .refine((path) => path === "" || isAbsolute(path), "must be an absolute path"),
+    .refine(
+      (to) => to === "" || isAbsolute(to) || to.startsWith("peer:"),
+      "must be an absolute path, or peer:HOST",
+    ),
   everyMs: z
     .number()
     .min(LEAST_EVERY_MS, "at least every second")

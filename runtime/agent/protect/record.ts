@@ -26,6 +26,8 @@ const record = z.object({
   container: identifier,
   /** Folder of the images. */
   to: z.string().startsWith("/").max(4096),
+  /** The host that keeps the newest one as a standby. */
+  peer: z.string().min(1).max(270).optional(),
   everyMs: z.number().min(1000),
   keep: z.int().min(1),
   asked: z.object({

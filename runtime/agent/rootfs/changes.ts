@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { compare, type Difference, isEmpty, type Layer, type Listing, scan } from "./scan.js";
 
 export class LayerChanges {
+  /** What the other side has. */
   private seen: Listing = new Map();
+  private looked: Listing = new Map();
 
   constructor(readonly layer: Layer) {}
 
@@ -13,15 +15,16 @@ export class LayerChanges {
    */
   async next(pids: readonly number[]): Promise<Difference | undefined> {
     const now = await scan(this.layer.upper);
-    const first = this.seen.size === 0;
+    this.looked = now;
     // The upper directory of a container that has written nothing is there nonetheless: not worth a message.
-    if (first && now.size === 1) {
-      this.seen = now;
-      return undefined;
-    }
+    if (this.seen.size === 0 && now.size === 1) return undefined;
     const difference = await compare(this.layer, this.seen, now, writtenThroughMemory(pids));
-    this.seen = now;
     return isEmpty(difference) ? undefined : difference;
+  }
+
+  /** The other side has what was found last. */
+  accept(): void {
+    this.seen = this.looked;
   }
 }
 

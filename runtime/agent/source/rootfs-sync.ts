@@ -23,6 +23,8 @@ export class RootfsSync {
    */
   async sync(signal: AbortSignal, pids: readonly number[]): Promise<number> {
     const difference = await this.changes.next(pids);
+    // What fails from here on ends the migration.
+    this.changes.accept();
     if (difference === undefined) return 0;
     for await (const data of pack(this.layer.merged, difference)) {
       signal.throwIfAborted();
