@@ -107,7 +107,7 @@ const manifest = z.object({
   snapshotter: identifier,
   /** Where the container's streams went: kept only for kinds that do not end at a client of containerd. */
   stdio: z.object({ stdin: text, stdout: text, stderr: text }),
-  /** Links of /proc/INIT/fd/{0,1,2}, as runC lists them in descriptors.json. */
+  /** Where init's descriptors 0-2 led when it was started, as runC lists them in descriptors.json. */
   descriptors: z.tuple([text, text, text]),
   network,
   binds: z.array(bindMount).max(256),

@@ -1,5 +1,5 @@
 /** The container that shall move, as it is now. */
-import { readFileSync, readlinkSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Namespace } from "../containerd/client.js";
 import { snapshotInfo, snapshotMounts, upperDir } from "../containerd/snapshots.js";
@@ -14,6 +14,7 @@ import { type Layer, scan } from "../rootfs/scan.js";
 import { bundlePath } from "../shim-client.js";
 import { bindMounts, memoryLimit, namespaceOf, parseSpec, type Spec } from "../spec.js";
 import { arch, cpuFeatures, criuVersion, kernel } from "../system.js";
+import { stdioLinks } from "./stdio-links.js";
 
 /** A container that runs here, in containerd's words. */
 export interface Subject {
@@ -104,7 +105,7 @@ export async function describeContainer(context: Context, subject: Subject): Pro
       stdout: portable(task.stdio.stdout),
       stderr: portable(task.stdio.stderr),
     },
-    descriptors: [stdioLink(task.pid, 0), stdioLink(task.pid, 1), stdioLink(task.pid, 2)],
+    descriptors: stdioLinks(bundlePath(config, ns.name, subject.id), ns.name, subject.id, task.pid),
     network,
     binds: bindMounts(spec).map((bind) => ({ ...bind, kind: kindOf(bind.source) })),
     memory: { resident: residentBytes(subject.pids), ...(limit === undefined ? {} : { limit }) },
@@ -123,14 +124,6 @@ async function subjectNetwork(spec: Spec): Promise<Network> {
 /** Fifos end at a client of containerd here; files and logging programs exist on the other host as well. */
 function portable(uri: string): string {
   return /^(file|binary):\/\//.test(uri) ? uri : "";
-}
-
-function stdioLink(pid: number, descriptor: number): string {
-  try {
-    return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
-  } catch {
-    return "/dev/null"; // closed by the program: runC lists what it can, and so do we
-  }
 }
 
 function kindOf(path: string): "file" | "folder" | "other" {
