@@ -23,24 +23,24 @@ export const WORKLOADS = {
 export type Strategy = (typeof STRATEGIES)[number];
 export type Workload = keyof typeof WORKLOADS;
 
-export interface Case {
-  readonly workload: Workload;
+export interface Case<W = Workload, S = Strategy> {
+  readonly workload: W;
   readonly memoryMb: number;
   readonly linkMbit: number;
-  readonly strategy: Strategy;
+  readonly strategy: S;
   readonly repetition: number; // from 1
 }
 
 /** All combinations of what it lists. */
-export interface Block {
-  readonly workloads: readonly Workload[];
+export interface Block<W = Workload, S = Strategy> {
+  readonly workloads: readonly W[];
   readonly memoryMb: readonly number[];
   readonly linkMbit: readonly number[];
-  readonly strategies: readonly Strategy[];
+  readonly strategies: readonly S[];
 }
 
-export interface Plan {
-  readonly blocks: readonly Block[];
+export interface Plan<W = Workload, S = Strategy> {
+  readonly blocks: readonly Block<W, S>[];
   readonly repetitions: number;
 }
 
@@ -79,8 +79,8 @@ export function chosen(choice: Partial<Block>, repetitions: number): Plan {
 }
 
 /** Every case of a plan in the order of the run. */
-export function cases(plan: Plan): Case[] {
-  const all: Case[] = [];
+export function cases<W, S>(plan: Plan<W, S>): Case<W, S>[] {
+  const all: Case<W, S>[] = [];
   for (let repetition = 1; repetition <= plan.repetitions; repetition++)
     for (const block of plan.blocks)
       for (const linkMbit of block.linkMbit)

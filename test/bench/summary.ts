@@ -50,13 +50,20 @@ export function spread(values: readonly number[]): string {
   return `${show(median(values))} (${show(Math.min(...values))}–${show(Math.max(...values))})`;
 }
 
-function groups(rows: readonly Row[]): Map<string, Row[]> {
-  const found = new Map<string, Row[]>();
-  for (const row of rows) {
-    const key = `${row.workload}|${row.memory_mb}|${row.link_mbit}|${row.strategy}`;
-    found.set(key, [...(found.get(key) ?? []), row]);
+/** In the order in which keys are met. */
+export function groupBy<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+  const found = new Map<string, T[]>();
+  for (const one of all) {
+    const key = keyOf(one);
+    const group = found.get(key);
+    if (group) group.push(one);
+    else found.set(key, [one]);
   }
   return found;
+}
+
+function groups(rows: readonly Row[]): Map<string, Row[]> {
+  return groupBy(rows, (row) => `${row.workload}|${row.memory_mb}|${row.link_mbit}|${row.strategy}`);
 }
 
 /** A line for each case: medians and spreads over the repetitions. */

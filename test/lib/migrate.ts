@@ -25,6 +25,9 @@ export interface MigrateWords {
   readonly autoConverge?: boolean;
   readonly notConverging?: string;
   readonly bandwidth?: string;
+  /** A file on the source. */
+  readonly trace?: string;
+  readonly stageAfter?: number;
 }
 
 /**
@@ -47,6 +50,8 @@ export async function migrate(
   if (words.tracker !== undefined) flags.push("--tracker", words.tracker);
   if (words.bandwidth !== undefined) flags.push("--bandwidth", words.bandwidth);
   if (words.notConverging !== undefined) flags.push("--not-converging", words.notConverging);
+  if (words.trace !== undefined) flags.push("--trace", words.trace);
+  if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));
   if (words.autoConverge === true) flags.push("--auto-converge");
   const child = lab.spawn(from, ["pclive", "migrate", id, to, "--json", ...flags]);
   const events: Event[] = [];

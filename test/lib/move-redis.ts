@@ -3,9 +3,9 @@
  * its dataset digested before and after, its client's view kept.
  */
 import type { Lab } from "../lab/lab.js";
-import { HostUsage, type Usage } from "./host-usage.js";
-import { achievedShare, Load, type LoadOptions, type LoadReport } from "./load.js";
+import { achievedShare, Load, type LoadOptions } from "./load.js";
 import { type Event, type MigrateWords, migrateOrThrow, type Report } from "./migrate.js";
+import { type MovedUnderLoad, moveUnderLoad } from "./move-under-load.js";
 import { RedisContainer } from "./redis.js";
 import { StockMove } from "./stock-move.js";
 import { warmMemory } from "./warm.js";
@@ -27,23 +27,14 @@ export interface MoveOptions {
   readonly say?: (line: string) => void;
 }
 
-export interface Moved {
-  readonly report: Report;
-  readonly load: LoadReport;
+export interface Moved extends MovedUnderLoad {
   readonly digestBefore: string;
   readonly digestAfter: string;
   /** Achieved over offered requests during the rounds. */
   readonly achievedInRounds: number;
-  /** Milliseconds since 1970. */
-  readonly roundsFrom: number;
-  readonly switchoverAt: number;
-  /** Of the two hosts, from the command to its end. */
-  readonly usage: { readonly from: Usage; readonly to: Usage };
   readonly tasksFrom: string;
   readonly tasksTo: string;
 }
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Moves a fresh Redis under load and takes everything away again. @throws when the migration fails */
 export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> {
@@ -64,39 +55,13 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
     say(
       `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
     );
-    const load = Load.start(lab, redis, options.load);
-    let loadReport: LoadReport | undefined;
-    let roundsFrom = 0;
-    let switchoverAt = 0;
-    let report: Report;
-    let usage: Moved["usage"];
-    try {
-      await sleep(options.settleMs);
-      const [from, to] = await Promise.all([
-        HostUsage.begin(lab, options.from),
-        HostUsage.begin(lab, options.to),
-      ]);
-      report = await move((event) => {
-        if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
-        if (event.phase?.name === "switchover") {
-          switchoverAt = event.at ?? 0;
-          void freeWarm();
-        }
-      });
-      usage = { from: await from.end(), to: await to.end() };
-      await sleep(options.settleMs);
-    } finally {
-      await freeWarm();
-      loadReport = await load.stop(lab);
-    }
+    const moved = await moveUnderLoad(lab, options, Load.start(lab, redis, options.load), move, freeWarm);
     const digestAfter = await redis.digest();
     return {
-      report,
-      load: loadReport,
+      ...moved,
       digestBefore,
       digestAfter,
-      ...{ roundsFrom, switchoverAt, usage },
-      achievedInRounds: achievedShare(loadReport, roundsFrom, switchoverAt),
+      achievedInRounds: achievedShare(moved.load, moved.roundsFrom, moved.switchoverAt),
       tasksFrom: (await lab.exec(options.from, ["ctr", "task", "ls"])).stdout.trimEnd(),
       tasksTo: (await lab.exec(options.to, ["ctr", "task", "ls"])).stdout.trimEnd(),
     };

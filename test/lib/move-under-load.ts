@@ -1,0 +1,66 @@
+/**
+ * A move that is measured: load before, during and after it, what it cost both hosts, and when its phases began.
+ */
+import type { Lab } from "../lab/lab.js";
+import { HostUsage, type Usage } from "./host-usage.js";
+import type { LoadReport } from "./load.js";
+import type { Event, Report } from "./migrate.js";
+
+export interface MovedUnderLoad {
+  readonly report: Report;
+  readonly load: LoadReport;
+  /** Milliseconds since 1970; 0: there was none. */
+  readonly roundsFrom: number;
+  readonly switchoverAt: number;
+  /** Of the two hosts, from the command to its end. */
+  readonly usage: { readonly from: Usage; readonly to: Usage };
+}
+
+export interface Route {
+  readonly from: string;
+  readonly to: string;
+  /** Load before the migration begins and after it ended. */
+  readonly settleMs: number;
+}
+
+/** Load that is there already. */
+export interface OngoingLoad {
+  /** Ends it and reads what it measured. */
+  stop(lab: Lab): Promise<LoadReport>;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * @param move is called once; @param atSwitchover frees the memory that was kept warm, and may be called again
+ * @throws when the move fails; the load has ended then too
+ */
+export async function moveUnderLoad(
+  lab: Lab,
+  route: Route,
+  load: OngoingLoad,
+  move: (onEvent: (event: Event) => void) => Promise<Report>,
+  atSwitchover: () => Promise<void>,
+): Promise<MovedUnderLoad> {
+  let roundsFrom = 0;
+  let switchoverAt = 0;
+  let measured: Pick<MovedUnderLoad, "report" | "usage">;
+  let loadReport: LoadReport | undefined;
+  try {
+    await sleep(route.settleMs);
+    const [from, to] = await Promise.all([HostUsage.begin(lab, route.from), HostUsage.begin(lab, route.to)]);
+    const report = await move((event) => {
+      if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
+      if (event.phase?.name === "switchover") {
+        switchoverAt = event.at ?? 0;
+        void atSwitchover();
+      }
+    });
+    measured = { report, usage: { from: await from.end(), to: await to.end() } };
+    await sleep(route.settleMs);
+  } finally {
+    await atSwitchover();
+    loadReport = await load.stop(lab);
+  }
+  return { ...measured, load: loadReport, roundsFrom, switchoverAt };
+}
