@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Lab } from "../lab/lab.js";
 import { type Moved, moveRedis } from "../lib/move-redis.js";
+import { draw } from "./draw.js";
 import { judged } from "./goals.js";
 import { type Latencies, latenciesOf } from "./latency.js";
 import { picture } from "./picture.js";
@@ -104,7 +105,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
     writeFileSync(options.json, `${JSON.stringify(rows, null, 1)}\n`);
   }
   await lab.shape("off");
-  if (options.svg !== undefined) writeFileSync(options.svg, picture(rows));
+  if (options.svg !== undefined) writeFileSync(options.svg, (await draw(picture(rows))).svg);
   process.stdout.write(
     `\n${summary(rows)}\n\n${ratios(rows)}\n\n${judged(rows)}\n\n${options.json}: ${rows.length} migrations\n`,
   );

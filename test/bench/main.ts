@@ -5,6 +5,8 @@ import { Command, InvalidArgumentError } from "commander";
 import { checkpointBench } from "./checkpoint.js";
 import { convergenceTable } from "./convergence.js";
 import { downtime } from "./downtime.js";
+import { WORKLOADS as EVALUATED, STRATEGIES as EVALUATED_STRATEGIES } from "./evaluation/plan.js";
+import { evaluation } from "./evaluation/run.js";
 import {
   type Block,
   chosen,
@@ -129,6 +131,43 @@ program
   .action(async (flags: { json: string; repetitions: number }) => {
     process.exitCode = await predictionBench(flags);
   });
+program
+  .command("evaluation")
+  .description("every workload moved by every strategy: tables, pictures and a page, in about ten minutes")
+  .option("--full", "more memory, both links, every strategy, three times: hours")
+  .option("--out <folder>", "where everything goes", "build/bench/evaluation")
+  .option("--resume", "keep what an earlier run has measured, and measure what is missing")
+  .option("--report-only", "measure nothing, make the report anew")
+  .option("--workload <list>", Object.keys(EVALUATED).join(","), listOf(Object.keys(EVALUATED)))
+  .option("--only <list>", `strategies: ${EVALUATED_STRATEGIES.join(",")}`, listOf(EVALUATED_STRATEGIES))
+  .option("--memory <list>", "megabytes", numbers)
+  .option("--link <list>", "Mbit/s", numbers)
+  .option("--repetitions <n>", "of each case", one)
+  .action(
+    async (flags: {
+      full?: boolean;
+      out: string;
+      resume?: boolean;
+      reportOnly?: boolean;
+      workload?: string[];
+      only?: string[];
+      memory?: number[];
+      link?: number[];
+      repetitions?: number;
+    }) => {
+      process.exitCode = await evaluation({
+        full: flags.full === true,
+        out: flags.out,
+        resume: flags.resume === true,
+        reportOnly: flags.reportOnly === true,
+        workloads: flags.workload,
+        strategies: flags.only,
+        memoryMb: flags.memory,
+        linkMbit: flags.link,
+        repetitions: flags.repetitions,
+      });
+    },
+  );
 program
   .command("trace-picture")
   .description("draw the pause of a trace of pclive migrate --trace")
