@@ -33,6 +33,9 @@ export class StockMove {
     const bundle = await StockBundle.elsewhere(lab, from, to, id, await lab.image(to, "redis"));
     await lab.netns(to, id, address);
     await lab.exec(to, ["ip", "-n", id, "link", "set", "eth0", "down"]);
+    // Not a word before the restore: the switch would send clients there, and the kernel, with no such connection, would end theirs.
+    const silent = "net.ipv6.conf.eth0.disable_ipv6=1";
+    await lab.exec(to, ["ip", "netns", "exec", id, "sysctl", "-qw", silent]);
     await lab.exec(from, announce(id));
     return new StockMove(lab, redis, from, to, bundle);
   }
