@@ -23,7 +23,9 @@ export interface Drawing {
 }
 
 export async function draw(spec: TopLevelSpec): Promise<Drawing> {
-  const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec).spec;
+  // It warns of facets with scales of their own, which are wanted.
+  const logger = vega.logger(vega.Error);
+  const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec, { logger }).spec;
   const view = new vega.View(vega.parse(compiled), { renderer: "none", logLevel: vega.Error });
   const svg = await view.toSVG();
   view.finalize();

@@ -133,7 +133,7 @@ program
   });
 program
   .command("evaluation")
-  .description("every workload moved by every strategy: tables, pictures and a page, in about ten minutes")
+  .description("every workload moved by every strategy: tables, pictures and a page, in under ten minutes")
   .option("--full", "more memory, both links, every strategy, three times: hours")
   .option("--out <folder>", "where everything goes", "build/bench/evaluation")
   .option("--resume", "keep what an earlier run has measured, and measure what is missing")

@@ -25,7 +25,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
   const workload = WORKLOADS[test.workload];
   if (workload === undefined) throw new Error(`there is no workload ${test.workload}`);
   const id = `ev${number}`;
-  const address = `10.10.${3 + (number >> 7)}.${1 + (number & 127)}`;
+  const address = `10.10.${3 + ((number >> 7) & 127)}.${1 + (number & 127)}`;
   const trace = `/tmp/${id}.trace`;
   await lab.shape(test.linkMbit);
   // A run that was killed may have left one of that name.

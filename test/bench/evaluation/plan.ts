@@ -29,10 +29,17 @@ type EvaluationBlock = Block<string, string>;
 const SHORT: EvaluationPlan = {
   blocks: [
     {
-      workloads: ["ycsb-a", "mariadb-rw", "memhog"],
+      workloads: ["ycsb-a", "memhog"],
       memoryMb: [256],
       linkMbit: [10 * GBIT],
       strategies: BASIC,
+    },
+    {
+      workloads: ["mariadb-rw"],
+      memoryMb: [256],
+      linkMbit: [10 * GBIT],
+      // No precopy: see docs/limits.md on memory that is only reserved, of which MariaDB has eight terabytes.
+      strategies: ["stop-and-copy", "pipelined"],
     },
     // Its graph takes long to make.
     { workloads: ["bfs"], memoryMb: [128], linkMbit: [10 * GBIT], strategies: BASIC },
