@@ -207,6 +207,15 @@ export function resolveHost(config: Config, wanted: string): PeerAddress {
   throw new AgentError("USAGE", `${wanted} is this host itself`, { remedy: "name another host" });
 }
 
+/** Whether that is this host; what is no host is not. */
+export function isThisHost(config: Config, wanted: string): boolean {
+  try {
+    return findHost(config, wanted).name === config.host;
+  } catch {
+    return false;
+  }
+}
+
 function findHost(config: Config, wanted: string): PeerAddress {
   const known = config.hosts[wanted];
   if (known !== undefined) return { name: wanted, ...splitAddress(known) };

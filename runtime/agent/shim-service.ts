@@ -3,6 +3,7 @@ import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pclive } from "#protos/agent";
 import { Server, unary } from "#ttrpc";
+import { isThisHost } from "./config.js";
 import { getContainer } from "./containerd/tasks.js";
 import type { Context } from "./context.js";
 
@@ -15,9 +16,11 @@ export async function serveShims(context: Context): Promise<() => Promise<void>>
   const path = join(context.config.runDir, "shims.sock");
   const server = new Server();
   server.addService("pclive.agent.v1.Shims", {
-    PeerOf: unary(PeerOfRequest, PeerOfReply, async ({ namespace, id }) => {
+    PeerOf: unary(PeerOfRequest, PeerOfReply, async ({ namespace, id, annotation }) => {
       const container = await getContainer(context.containerd.namespace(namespace), id);
-      return { host: container?.labels[PEER_LABEL] ?? "" };
+      const host = annotation || (container?.labels[PEER_LABEL] ?? "");
+      // It has come here from there.
+      return { host: isThisHost(context.config, host) ? "" : host };
     }),
   });
   await rm(path, { force: true });

@@ -41,19 +41,17 @@ export async function peerOf(container: Container, request: CheckpointRequest): 
   );
 }
 
+/** The agent knows the label, which is containerd's, and whether the host is this one. Without an agent the annotation counts. */
 async function peerByName(container: Container): Promise<string | undefined> {
-  const annotation = (await container.spec()).annotations?.[PEER_LABEL];
-  return annotation ?? ((await peerByLabel(container)) || undefined);
-}
-
-/** Labels are containerd's. Without an agent no other host can be reached, and the checkpoint is one for this host. */
-async function peerByLabel({ namespace, id, env }: Container): Promise<string> {
-  if (!existsSync(AGENT)) return "";
+  const { namespace, id, env } = container;
+  const annotation = (await container.spec()).annotations?.[PEER_LABEL] ?? "";
+  if (!existsSync(AGENT)) return annotation || undefined;
   try {
     const client = await Client.connect(AGENT, { connectTimeoutMs: ASK_MS });
     try {
-      const { host } = await client.service(SHIMS, METHODS).PeerOf({ namespace, id }, { timeoutMs: ASK_MS });
-      return host;
+      const peerOf = client.service(SHIMS, METHODS).PeerOf;
+      const { host } = await peerOf({ namespace, id, annotation }, { timeoutMs: ASK_MS });
+      return host || undefined;
     } finally {
       client.close();
     }
@@ -62,7 +60,7 @@ async function peerByLabel({ namespace, id, env }: Container): Promise<string> {
       { id, error: messageOf(error) },
       "the agent does not say whether another host shall have the checkpoint",
     );
-    return "";
+    return annotation || undefined;
   }
 }
 

@@ -73,6 +73,10 @@ describe("standby", function () {
     assert.equal(code, 0, stderr);
     assert.match(stdout, new RegExp(`${id} runs`));
     await runs("b");
+    // Its label names the host where it is now: that is no other one.
+    await callCheckpoint(lab, "b", id, { path: "/tmp/here" });
+    assert.equal((await run("b", "ls", "/tmp/here/inventory.img")).code, 0);
+    await run("b", "rm", "-r", "/tmp/here");
   });
 
   it("with exit the container moves; what has moved is not started a second time", async () => {

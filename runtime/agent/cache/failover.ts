@@ -1,5 +1,5 @@
 /** `pclive failover`: the newest standby of a container goes on here, unless the container is seen to run where it was. */
-import { pclive } from "#protos/agent";
+import type { pclive } from "#protos/agent";
 import type { Restored } from "../checkpoint/restore-into.js";
 import { resolveHost } from "../config.js";
 import type { Context } from "../context.js";
@@ -8,9 +8,8 @@ import { peerRpc } from "../grpc/services.js";
 import { Peer } from "../peer.js";
 import { type Entry, readManifest } from "./entry.js";
 import { checkedName, standbyName } from "./name.js";
-import { restoreFromCache } from "./restore.js";
+import { revive } from "./revive.js";
 
-const { RestoreRequest } = pclive.agent.v1;
 const ASK_MS = 10_000;
 
 /** @throws AgentError IMAGE_NOT_FOUND, REFUSED, or what a restore meets */
@@ -20,9 +19,16 @@ export async function failOver(
 ): Promise<Restored> {
   const { container, force } = request;
   const name = checkedName(standbyName(request.namespace || "default", container));
-  const entry = await context.cache.get(name);
-  if (!force) await mustBeGone(context, entry);
-  return restoreFromCache(context, name, RestoreRequest.create());
+  await context.cache.get(name);
+  const release = context.cache.claim(name, "restored");
+  try {
+    const entry = await context.cache.get(name);
+    if (!force) await mustBeGone(context, entry);
+    // Not into one that is here: its files are of another time.
+    return await revive(context, entry, { name: "", netns: "" });
+  } finally {
+    release();
+  }
 }
 
 /** A host that does not answer has lost it: that this is so is for the one who asks to know. */

@@ -17,12 +17,17 @@ const PAUSED = "paused.json";
 const note = z.object({ namespace: identifier, container: identifier });
 
 export class Outgoing {
-  private constructor(private readonly root: string) {}
+  #still: StandingStill | undefined;
+
+  private constructor(
+    private readonly context: Context,
+    private readonly root: string,
+  ) {}
 
   static async create(context: Context): Promise<Outgoing> {
     const root = join(outgoingDir(context), randomBytes(8).toString("hex"));
     await mkdir(root, { recursive: true, mode: 0o700 });
-    return new Outgoing(root);
+    return new Outgoing(context, root);
   }
 
   /** Of the image; not made yet. */
@@ -37,27 +42,43 @@ export class Outgoing {
   /** Until `goOn` or `end`; a container that was paused before stays so. */
   async standStill(ns: Namespace, container: string): Promise<StandingStill> {
     const before = (await getTask(ns, container))?.status;
-    if (before === "paused") return new StandingStill(ns, container, "paused");
+    if (before === "paused") return new StandingStill(ns, container, "paused", this.context);
     await writeDurably(join(this.root, PAUSED), JSON.stringify({ namespace: ns.name, container }));
     await pauseTask(ns, container);
-    return new StandingStill(ns, container, "running");
+    const still = new StandingStill(ns, container, "running", this.context);
+    this.#still = still;
+    return still;
   }
 
+  /** The word of a container that could not be let go stays for the next run. */
   async remove(): Promise<void> {
-    await rm(this.root, { recursive: true, force: true });
+    await rm(this.image, { recursive: true, force: true });
+    if (!this.#still?.stuck) await rm(this.root, { recursive: true, force: true });
   }
 }
 
 export class StandingStill {
+  /** It should go on, and does not. */
+  stuck = false;
+
   constructor(
     private readonly ns: Namespace,
     private readonly container: string,
     private readonly before: "running" | "paused",
+    private readonly context: Context,
   ) {}
 
-  /** Nothing has come of it. */
+  /** Nothing has come of it. Never rejects. */
   async goOn(): Promise<void> {
-    if (this.before === "running") await resumeTask(this.ns, this.container);
+    if (this.before === "paused") return;
+    await resumeTask(this.ns, this.container).catch((error: unknown) => {
+      this.stuck = true;
+      const { message } = AgentError.from(error);
+      this.context.log.error(
+        { container: this.container, error: message },
+        "the container could not be resumed",
+      );
+    });
   }
 
   /** Its image is where it shall be: not one instruction runs any more. @throws AgentError */

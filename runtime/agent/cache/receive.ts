@@ -5,9 +5,8 @@
  *
  * It is there with its `entry.json`, after everything has been checked and is on the disk; before, any failure takes away all of it.
  */
-import { type FileHandle, mkdir, open, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { pclive } from "#protos/agent";
 import { unpackImage } from "../../checkpoint/archive.js";
@@ -26,25 +25,17 @@ import { type Manifest, migrationId, parseManifest } from "../manifest.js";
 import { requireCaller } from "../peer.js";
 import { libDir } from "../system.js";
 import { type Entry, newestOf, type Part, placesOf, writeEntry } from "./entry.js";
+import { Incoming, type Next, STALL_MS } from "./incoming.js";
 import { cacheName, isStandby, standbyName } from "./name.js";
 
 export type KeepCall = ServerDuplexStream<pclive.peer.v1.ToCache, pclive.peer.v1.IFromCache>;
-type In = pclive.peer.v1.ToCache;
 
 const OPEN_MS = 15_000;
 /** The container's image comes, and its checkpoint is taken; a lost connection is noticed by itself. */
 const TAKE_MS = 24 * 3600 * 1000;
-const STALL_MS = 60_000;
 const DIGITS = 6;
 /** Of a tar archive beside the files in it. */
 const ARCHIVE_EXTRA = 16 * 1024 * 1024;
-
-const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
-
-type Piece =
-  | { readonly kind: "files"; readonly bytes: Uint8Array }
-  | { readonly kind: "archive"; readonly bytes: Uint8Array }
-  | { readonly kind: "end" };
 
 interface Opened {
   readonly id: string;
@@ -59,7 +50,7 @@ interface Opened {
 export async function receiveImage(context: Context, arrivals: Arrivals, call: KeepCall): Promise<void> {
   // Whoever waits for the next message hears of it.
   call.on("error", () => undefined);
-  const messages = call[Symbol.asyncIterator]() as AsyncIterator<In>;
+  const messages = call[Symbol.asyncIterator]() as AsyncIterator<pclive.peer.v1.ToCache>;
   const next: Next = async (ms) => {
     const { done, value } = await within(ms, "waiting for the peer", messages.next());
     if (done || call.cancelled) throw new AgentError("PEER_UNREACHABLE", "the peer has hung up");
@@ -73,8 +64,6 @@ export async function receiveImage(context: Context, arrivals: Arrivals, call: K
     if (!call.destroyed && !call.cancelled) call.write({ refused: { code, message, remedy } });
   }
 }
-
-type Next = (ms: number) => Promise<In>;
 
 class Receiver {
   constructor(
@@ -181,7 +170,9 @@ class Receiver {
     try {
       await mkdir(places.image, { mode: 0o700 });
       const logFile = `${places.image}.log`;
-      const data = new Incoming(this.next, bytes + ARCHIVE_EXTRA);
+      const data = new Incoming(this.next, bytes + ARCHIVE_EXTRA, async (files) => {
+        await cache.reserve(opened.id, bytes + files);
+      });
       const files = await data.files(places.files, this.context.config.limits.rootfs);
       const { bytes: unpacked } = await unpackImage({
         libDir: libDir(this.context.config),
@@ -199,7 +190,7 @@ class Receiver {
       await syncFolder(folder);
       return { name: part, parent, at, bytes: unpacked + files };
     } catch (error) {
-      await this.#discard(opened, before);
+      await this.#discard(opened);
       throw error;
     }
   }
@@ -213,84 +204,24 @@ class Receiver {
     try {
       await writeEntry(cache.folderOf(name), entry);
     } catch (error) {
-      await this.#discard(opened, before);
+      await this.#discard(opened);
       throw error;
     }
     await cache.tidy(entry);
     this.context.log.info({ name, part: part.name, bytes: part.bytes, source }, "an image is kept here");
   }
 
-  async #discard({ name }: Opened, before: Entry | undefined): Promise<void> {
+  /** Back to what is on the disk as a whole. */
+  async #discard({ name }: Opened): Promise<void> {
     const { cache } = this.context;
-    if (before) await cache.tidy(before).catch(() => undefined);
+    const there = await cache.find(name);
+    if (there) await cache.tidy(there).catch(() => undefined);
     else await rm(cache.folderOf(name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
 function nextName(before: Entry | undefined): string {
   return String(Number(before ? newestOf(before).name : 0) + 1).padStart(DIGITS, "0");
-}
-
-/** The data of one image, as it comes: first the files of the writable layer, then the archive. */
-class Incoming {
-  #left: number;
-  /** What came after the last of the files. */
-  #piece: Piece = { kind: "end" };
-
-  /** @param announced bytes that the archive may have */
-  constructor(
-    private readonly next: Next,
-    announced: number,
-  ) {
-    this.#left = announced;
-  }
-
-  /** @returns their bytes */
-  async files(path: string, limit: number): Promise<number> {
-    const file = await open(path, "wx", 0o600);
-    let bytes = 0;
-    try {
-      for (this.#piece = await this.#take(); this.#piece.kind === "files"; this.#piece = await this.#take()) {
-        bytes += this.#piece.bytes.length;
-        if (bytes > limit) {
-          throw new AgentError("REFUSED", `the writable layer is larger than ${limit} bytes`, {
-            remedy: "raise limits.rootfs there",
-          });
-        }
-        await writeAll(file, this.#piece.bytes);
-      }
-      await file.sync();
-      return bytes;
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** Hands everything that follows to the engine. */
-  async archive(engine: Duplex): Promise<void> {
-    // Compressed, its size would not be bounded by what comes.
-    if (this.#piece.kind === "archive" && ZSTD.equals(this.#piece.bytes.subarray(0, ZSTD.length)))
-      throw new AgentError("PROTOCOL", "the image is compressed");
-    for (; this.#piece.kind === "archive"; this.#piece = await this.#take()) {
-      this.#left -= this.#piece.bytes.length;
-      if (this.#left < 0) throw new AgentError("PROTOCOL", "the peer sends more than it has announced");
-      await writeMessage(engine, this.#piece.bytes, STALL_MS);
-    }
-    if (this.#piece.kind !== "end") throw new AgentError("PROTOCOL", "the peer mixes up files and image");
-    engine.end();
-  }
-
-  async #take(): Promise<Piece> {
-    const { data } = await this.next(STALL_MS);
-    if (!data) throw new AgentError("PROTOCOL", "the peer sends something else than the image's data");
-    if (data.end) return { kind: "end" };
-    const bytes = data.files ?? data.archive ?? new Uint8Array();
-    return { kind: data.data === "files" ? "files" : "archive", bytes };
-  }
-}
-
-async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
-  for (let at = 0; at < data.length; ) at += (await file.write(data, at)).bytesWritten;
 }
 
 /** The engine leaves that to us: what has a name in the cache survives a loss of power. */

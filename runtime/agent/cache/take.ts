@@ -2,9 +2,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { pclive } from "#protos/agent";
-import { attempt } from "../../migration/deadline.js";
 import type { Context } from "../context.js";
-import { AgentError } from "../errors.js";
 import { pack } from "../rootfs/archive.js";
 import { LayerChanges } from "../rootfs/changes.js";
 import { describeContainer, findSubject, type Subject, writableLayer } from "../source/describe.js";
@@ -49,7 +47,7 @@ export async function checkpointToPeer(
       await still?.end();
       return { ...report, path: `peer:${shipment.host}/${name}` };
     } catch (error) {
-      if (still) await orTell(context, container, () => still.goOn());
+      await still?.goOn();
       throw error;
     }
   } finally {
@@ -79,14 +77,4 @@ async function bytesIn(folder: string): Promise<number> {
   let sum = 0;
   for (const name of await readdir(folder)) sum += (await stat(join(folder, name))).size;
   return sum;
-}
-
-async function orTell(context: Context, container: string, goOn: () => Promise<void>): Promise<void> {
-  await attempt(() =>
-    goOn().catch((error: unknown) => {
-      const { message } = AgentError.from(error);
-      context.log.error({ container, error: message }, "the container could not be resumed");
-      throw error;
-    }),
-  );
 }
