@@ -4,12 +4,16 @@
 import type { pclive } from "#protos/agent";
 import type { AgentClient } from "./client.js";
 import { CliError, failureOf } from "./exit.js";
-import { duration, oneOf, size, usage } from "./options.js";
+import { duration, oneOf, size, usage, whole } from "./options.js";
 import { chooseDisplay } from "./progress.js";
 import { renderReport } from "./report.js";
 import { TraceFile } from "./trace.js";
 
 export const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"] as const;
+
+/** Less would take for ever; more than any host has. */
+const MIN_CPU_PERCENT = 5;
+const MAX_CPU_PERCENT = 100_000;
 
 export interface MigrateOptions {
   namespace: string;
@@ -18,6 +22,7 @@ export interface MigrateOptions {
   maxRounds: string;
   timeout: string;
   bandwidth?: string;
+  cpu?: string;
   tracker: string;
   autoConverge?: boolean;
   notConverging: string;
@@ -45,6 +50,7 @@ export function buildRequest(
     maxRounds,
     timeoutMs: duration("timeout", options.timeout),
     bandwidth: size("bandwidth", options.bandwidth),
+    cpuPercent: whole("cpu", options.cpu, MIN_CPU_PERCENT, MAX_CPU_PERCENT),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
     trace: options.trace !== undefined,
     keepStopped: options.keepStopped === true,

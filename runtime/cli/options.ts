@@ -21,6 +21,15 @@ export function size(name: string, text: string | undefined): number {
   return bytes;
 }
 
+/** @returns a whole number; 0 when it was not given @throws CliError USAGE */
+export function whole(name: string, text: string | undefined, low: number, high: number): number {
+  if (text === undefined) return 0;
+  const value = Number(text.replace(/%$/, ""));
+  if (!Number.isInteger(value) || value < low || value > high)
+    throw usage(`--${name} ${text} is out of range`, `use a whole number from ${low} to ${high}`);
+  return value;
+}
+
 /** @throws CliError USAGE */
 export function oneOf(name: string, value: string, allowed: readonly string[]): string {
   if (!allowed.includes(value))

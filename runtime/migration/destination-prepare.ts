@@ -15,6 +15,8 @@ export interface DestinationOptions {
   readonly listen: { readonly host: string; readonly token: string; readonly tls: Tls };
   /** runC's list of the stdio of the source's init, JSON. */
   readonly descriptorsJson: string;
+  /** Of one processor, for the engine in the rounds; 0 or undefined: no limit. */
+  readonly cpuPercent?: number;
   /** Path of the network namespace that stays locked until the release. */
   readonly netns?: string;
   /** Whether anybody wants to know where the time went. */
@@ -34,7 +36,7 @@ export async function prepareDestination(
   options: DestinationOptions,
   hooks: PrepareHooks<DestinationParts>,
 ): Promise<{ parts: DestinationParts; port: number }> {
-  const { strategy, libDir, migration, netns } = options;
+  const { strategy, libDir, migration, netns, cpuPercent = 0 } = options;
   const scratch = await Scratch.create(migration, "destination", options.places ?? PLACES);
   const lock = netns ? new NetworkLock(netns, "destination") : undefined;
   const hold = netns ? new PacketHold(`${libDir}/pclive-engine`, netns) : undefined;
@@ -53,7 +55,7 @@ export async function prepareDestination(
   const parts: DestinationParts = { ...first, engine };
   hooks.acquired(parts);
   hooks.still();
-  const what = { strategy, imageDir: scratch.images, overlaySocket: scratch.socket };
+  const what = { strategy, imageDir: scratch.images, overlaySocket: scratch.socket, cpuPercent };
   await engine.request("begin", what, { timeoutMs: LISTEN_MS });
   const where = { ...options.listen, port: 0, migration, timeoutMs: CONNECT_MS };
   const { port } = await engine.request("listen", where, { timeoutMs: LISTEN_MS });

@@ -21,6 +21,8 @@ export interface SourceOptions {
   readonly tracker: Tracker;
   /** Bytes per second; undefined: no limit. */
   readonly bandwidth?: number;
+  /** Of one processor, for the engine in the rounds; 0 or undefined: no limit. */
+  readonly cpuPercent?: number;
   /** Path of the network namespace to lock during the switchover. */
   readonly netns?: string;
   /** Whether anybody wants to know where the time went. */
@@ -100,8 +102,14 @@ export async function prepareSource(
 }
 
 async function connect(parts: SourceParts, options: SourceOptions): Promise<Answer<"begin">> {
-  const { migration, peer, bandwidth, tracker } = options;
-  const target = { ...peer, migration, timeoutMs: CONNECT_MS, ...(bandwidth ? { bandwidth } : {}) };
+  const { migration, peer, bandwidth, cpuPercent = 0, tracker } = options;
+  const target = {
+    ...peer,
+    migration,
+    timeoutMs: CONNECT_MS,
+    cpuPercent,
+    ...(bandwidth ? { bandwidth } : {}),
+  };
   await parts.engine.request("connect", target, { timeoutMs: CONNECT_MS + 5_000 });
   const what = {
     initPid: parts.container.initPid(),

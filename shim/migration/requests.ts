@@ -8,6 +8,7 @@ const path = z.string().max(4096).startsWith("/", "must be an absolute path");
 const host = z.string().min(1).max(255);
 const token = z.instanceof(Uint8Array).refine((bytes) => bytes.length === 32, "must have 32 bytes");
 const tls = z.object({ ca: path, cert: path, key: path, peerName: z.string().min(1).max(255) });
+const cpuPercent = z.number().int().min(0).max(100_000);
 const netns = z.union([path, z.literal("")]);
 
 const plainSchema = z.object({ migration, id: container });
@@ -25,6 +26,7 @@ const sourceSchema = z.object({
   tls,
   tracker: z.union([z.enum(TRACKERS), z.literal("").transform(() => "auto" as const)]),
   bandwidth: z.number().int().nonnegative(),
+  cpuPercent,
   netns,
   trace: z.boolean(),
 });
@@ -37,6 +39,7 @@ const destinationSchema = z.object({
   token,
   tls,
   descriptorsJson: z.string().max(16384),
+  cpuPercent,
   netns,
   trace: z.boolean(),
 });

@@ -156,13 +156,14 @@ class Service {
     request: SourceRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.SourceBeginResponse.$Properties> {
-    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace } = request;
+    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace, cpuPercent } = request;
     const container = this.#registry.container(request.id);
     const move = new SourceMigration(sourceContainer(container), {
       migration,
       strategy,
       tracker,
       trace,
+      cpuPercent,
       peer: { host, port, tls, token: tokenText(request.token) },
       libDir: this.host.libDir,
       records: this.#records,
@@ -197,7 +198,7 @@ class Service {
     request: DestinationRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.DestinationPrepareResponse.$Properties> {
-    const { migration, strategy, listenHost, tls, descriptorsJson, netns, trace } = request;
+    const { migration, strategy, listenHost, tls, descriptorsJson, netns, trace, cpuPercent } = request;
     const container = this.#registry.container(request.id);
     const incoming = this.#registry.incoming(migration, container);
     const move = new DestinationMigration(destinationContainer(container, incoming), {
@@ -206,6 +207,7 @@ class Service {
       listen: { host: listenHost, token: tokenText(request.token), tls },
       descriptorsJson,
       trace,
+      cpuPercent,
       libDir: this.host.libDir,
       records: this.#records,
       ...(this.where.places ? { places: this.where.places } : {}),

@@ -28,6 +28,7 @@ export interface MigrateWords {
   /** A file on the source. */
   readonly trace?: string;
   readonly stageAfter?: number;
+  readonly cpu?: number;
 }
 
 /**
@@ -49,6 +50,7 @@ export async function migrate(
   if (words.timeout !== undefined) flags.push("--timeout", words.timeout);
   if (words.tracker !== undefined) flags.push("--tracker", words.tracker);
   if (words.bandwidth !== undefined) flags.push("--bandwidth", words.bandwidth);
+  if (words.cpu !== undefined) flags.push("--cpu", String(words.cpu));
   if (words.notConverging !== undefined) flags.push("--not-converging", words.notConverging);
   if (words.trace !== undefined) flags.push("--trace", words.trace);
   if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));

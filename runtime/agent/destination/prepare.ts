@@ -1,13 +1,14 @@
 /** Everything that can be made at the destination before memory arrives. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { z } from "zod";
 import type { Namespace } from "../containerd/client.js";
 import { prepareSnapshot, removeSnapshot } from "../containerd/snapshots.js";
 import { createContainer, createIncomingTask } from "../containerd/tasks.js";
 import type { Context } from "../context.js";
 import { AgentError } from "../errors.js";
 import { installImage } from "../image/destination.js";
-import { decodeAny, type Manifest, type Strategy } from "../manifest.js";
+import { decodeAny, type Manifest } from "../manifest.js";
 import { BridgedNamespace } from "../network/namespace.js";
 import { bundlePath, fromShim, ShimClient } from "../shim-client.js";
 import { type Arrival, leaseName } from "./arrival.js";
@@ -16,6 +17,13 @@ export const MIGRATION_LABEL = "pclive.io/migration";
 
 const PREPARE_MS = 60_000;
 const TOKEN_BYTES = 32;
+
+/** What the source asks of the engine here. */
+export const pacingSchema = z.object({
+  /** Of one processor, in the rounds; 0: no limit. */
+  cpuPercent: z.int().min(0).max(100_000),
+});
+export type Pacing = z.output<typeof pacingSchema>;
 
 export interface PreparedContainer {
   readonly port: number;
@@ -32,7 +40,7 @@ export async function prepareArrival(
   context: Context,
   arrival: Arrival,
   manifest: Manifest,
-  strategy: Strategy,
+  pacing: Pacing,
 ): Promise<PreparedContainer> {
   const { migration } = arrival.entry;
   const ns = context.containerd.namespace(manifest.namespace, leaseName(migration));
@@ -42,7 +50,7 @@ export async function prepareArrival(
   ]);
   await prepareTask(ns, arrival, manifest, top);
   const token = randomBytes(TOKEN_BYTES);
-  const port = await prepareShim(context, arrival, manifest, strategy, token);
+  const port = await prepareShim(context, arrival, manifest, pacing, token);
   return {
     port,
     token,
@@ -100,10 +108,10 @@ async function prepareShim(
   context: Context,
   arrival: Arrival,
   manifest: Manifest,
-  strategy: Strategy,
+  pacing: Pacing,
   token: Buffer,
 ): Promise<number> {
-  const { migration, peer } = arrival.entry;
+  const { migration, strategy, peer } = arrival.entry;
   const { ca, cert, key } = context.config.tls;
   const shim = await ShimClient.connect(context.config, manifest.namespace, manifest.container);
   arrival.shim = shim;
@@ -119,6 +127,7 @@ async function prepareShim(
         descriptorsJson: JSON.stringify(manifest.descriptors),
         netns: manifest.network.kind === "path" ? manifest.network.path : "",
         trace: arrival.recorder !== undefined,
+        cpuPercent: pacing.cpuPercent,
       },
       { timeoutMs: PREPARE_MS },
     );

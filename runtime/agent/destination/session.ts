@@ -31,7 +31,7 @@ import { fromShim } from "../shim-client.js";
 import { arch, PROTOCOL } from "../system.js";
 import { Arrival, leaseName } from "./arrival.js";
 import type { Arrivals } from "./arrivals.js";
-import { type PreparedContainer, prepareArrival } from "./prepare.js";
+import { type Pacing, type PreparedContainer, pacingSchema, prepareArrival } from "./prepare.js";
 
 type In = pclive.peer.v1.ToDestination;
 type Out = pclive.peer.v1.IToSource;
@@ -114,7 +114,7 @@ export class DestinationSession {
     const { arrival, manifest } = await this.accept(open);
     await this.takeImage(arrival, manifest);
     this.phase("prepare");
-    const prepared = await prepareArrival(this.context, arrival, manifest, arrival.entry.strategy);
+    const prepared = await prepareArrival(this.context, arrival, manifest, pacing(open));
     this.prepared = prepared;
     this.lost.signal.throwIfAborted();
     const host = this.context.config.advertise ?? specific(this.context.config.listen.host);
@@ -328,6 +328,11 @@ export function checkVersion(version: pclive.peer.v1.IVersion): void {
       },
     );
   }
+}
+
+/** How the engine shall take the memory. @throws AgentError PROTOCOL */
+function pacing(open: pclive.peer.v1.IOpen): Pacing {
+  return checked(pacingSchema, { cpuPercent: open.cpuPercent ?? 0 }, "a bound of the engine");
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {

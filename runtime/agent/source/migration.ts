@@ -174,6 +174,7 @@ export class SourceMigration implements Live {
         strategy: this.strategy,
         manifestJson: formatManifest(manifest),
         trace: this.request.trace,
+        cpuPercent: this.request.cpuPercent,
       },
     });
     await this.sendImage(stream, subject, manifest);
@@ -242,6 +243,7 @@ export class SourceMigration implements Live {
       tls: { ca, cert, key, peerName: address.name },
       tracker: this.request.tracker,
       bandwidth: this.request.bandwidth,
+      cpuPercent: this.request.cpuPercent,
       netns: netnsOf(manifest.network),
       trace: this.request.trace,
     };

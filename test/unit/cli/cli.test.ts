@@ -51,10 +51,11 @@ describe("figures", () => {
 
 describe("pclive migrate's options", () => {
   it("become a request", () => {
-    const request = buildRequest("c1", "b", { ...OPTIONS, bandwidth: "125M" });
+    const request = buildRequest("c1", "b", { ...OPTIONS, bandwidth: "125M", cpu: "50" });
     assert.equal(request.downtimeMs, 100);
     assert.equal(request.timeoutMs, 600_000);
     assert.equal(request.bandwidth, 125e6);
+    assert.equal(request.cpuPercent, 50);
     assert.equal(request.maxRounds, 30);
   });
 
@@ -65,6 +66,8 @@ describe("pclive migrate's options", () => {
       { strategy: "magic" },
       { timeout: "0s" },
       { bandwidth: "much" },
+      { cpu: "1" },
+      { cpu: "half" },
     ]) {
       const error = usageError(change);
       assert.equal(error.exitCode, EXIT.usage);

@@ -43,6 +43,11 @@ inline uint64_t numberField(const Json &from, const std::string &name, uint64_t 
     return from.contains(name) && !from.at(name).is_null() ? numberField(from, name, low, high) : otherwise;
 }
 
+/// The bound of the engine's processor time in rounds: percent of one processor, 0 for none.
+inline unsigned cpuPercent(const Json &from) {
+    return static_cast<unsigned>(numberField(from, "cpuPercent", 0, 100u * 1024, 0));
+}
+
 inline bool boolField(const Json &from, const std::string &name, bool otherwise) {
     auto field = from.find(name);
     if (field == from.end())

@@ -16,7 +16,7 @@ double msSince(wire::Clock::time_point begin) {
 } // namespace
 
 Intake::Intake(Events &events, Options options, std::function<void(const Error &)> overlayLost)
-    : events_(events), options_(std::move(options)), files_(options_.imageDir) {
+    : events_(events), options_(std::move(options)), cpu_(options_.cpuPercent), files_(options_.imageDir) {
     if (options_.strategy == Strategy::precopy) {
         auto store = std::make_unique<ImageStore>(options_.imageDir);
         images_ = store.get();
@@ -30,6 +30,11 @@ Intake::Intake(Events &events, Options options, std::function<void(const Error &
         store_ = std::move(store);
         ledger_ = std::make_unique<Ledger>(*store_);
     }
+}
+
+void Intake::abort() noexcept {
+    cpu_.lift();
+    overlay_->abort();
 }
 
 OverlayEvents Intake::overlayEvents(std::function<void(const Error &)> lost) {
@@ -78,8 +83,11 @@ void Intake::run(wire::Channel &channel) {
 void Intake::takeProcesses(wire::Channel &channel, const wire::Frame &frame) {
     if (!ledger_)
         wire::malformed(frame.type, "stop-and-copy has no pages of its own");
-    if (frame.type == FrameType::finalBegin)
+    if (frame.type == FrameType::finalBegin) {
         setPriority(kUrgent);
+        cpu_.lift();
+    }
+    cpu_.pace();
     ledger_->take(frame);
     if (frame.type == FrameType::roundEnd) {
         wire::RoundAckFrame ack{ledger_->rounds(), 0, ledger_->stagedBytes(), channel.bytesQueued()};

@@ -2,6 +2,7 @@
 // What the destination does with one migration's frames, from the first page to the held container.
 #pragma once
 
+#include "control/cpu_limit.hpp"
 #include "control/session.hpp"
 #include "dest/collect.hpp"
 #include "dest/files.hpp"
@@ -19,6 +20,7 @@ class Intake {
         Strategy strategy;
         std::string imageDir;
         std::string overlaySocket;
+        unsigned cpuPercent = 0; ///< in rounds; 0: no limit
     };
 
     /// `overlayLost` is called on the overlay's thread. Errors: "files", "listen".
@@ -29,7 +31,7 @@ class Intake {
     void run(wire::Channel &channel);
 
     void release() { overlay_->release(kReleaseTime); }
-    void abort() noexcept { overlay_->abort(); }
+    void abort() noexcept;
     [[nodiscard]] uint64_t stagedBytes() const noexcept { return ledger_ ? ledger_->stagedBytes() : 0; }
 
     static constexpr std::chrono::milliseconds kReleaseTime{30000};
@@ -46,6 +48,7 @@ class Intake {
 
     Events &events_;
     Options options_;
+    CpuLimit cpu_;
     FileSink files_;
     std::unique_ptr<Store> store_; // none for stop-and-copy
     StagingStore *staging_ = nullptr;

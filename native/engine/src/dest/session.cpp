@@ -113,7 +113,7 @@ Json DestinationSession::listen(const Json &arguments) {
 
 Json DestinationSession::begin(const Json &arguments) {
     Intake::Options options{strategyFrom(arguments), stringField(arguments, "imageDir"),
-                            stringField(arguments, "overlaySocket")};
+                            stringField(arguments, "overlaySocket"), cpuPercent(arguments)};
     std::lock_guard lock(mutex_);
     if (aborted_)
         throw Error("aborted", "the migration was aborted");

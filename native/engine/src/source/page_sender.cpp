@@ -10,11 +10,11 @@ constexpr size_t kBatches = 8; // 8 MiB between reading and sending
 
 } // namespace
 
-PageSender::PageSender(wire::Channel &channel, uint64_t bytesPerSecond, int nice)
-    : channel_(channel), limit_(bytesPerSecond) {
+PageSender::PageSender(wire::Channel &channel, const Pace &pace)
+    : channel_(channel), limit_(pace.bandwidth), cpu_(pace.cpu) {
     for (size_t i = 0; i < kBatches; i++)
         free_.push_back(std::make_unique<PageBatch>());
-    thread_ = std::thread(&PageSender::run, this, nice);
+    thread_ = std::thread(&PageSender::run, this, pace.nice);
 }
 
 PageSender::~PageSender() {
@@ -87,6 +87,8 @@ void PageSender::run(int nice) noexcept {
 }
 
 void PageSender::send(const PageBatch &batch) {
+    if (cpu_)
+        cpu_->pace();
     limit_.take(batch.pages * wire::kPageSize);
     Stopwatch watch;
     wire::sendPages(channel_, batch.vpid, batch.runs, batch.data);

@@ -2,6 +2,7 @@
 // The sending half of a round: a thread that encrypts and sends while the next pages are read.
 #pragma once
 
+#include "control/cpu_limit.hpp"
 #include "source/bandwidth.hpp"
 #include "wire/channel.hpp"
 #include <condition_variable>
@@ -29,13 +30,19 @@ struct PageBatch {
     static constexpr uintptr_t kAlignment = 64;
 };
 
+/// How much of the host a round may take.
+struct Pace {
+    uint64_t bandwidth = 0;  ///< bytes a second, 0: no limit
+    int nice = 0;            ///< of the threads: 10 while the container runs, 0 in the pause
+    CpuLimit *cpu = nullptr; ///< null: no limit
+};
+
 /// Hands batches to a thread of its own over a bounded queue. A failure of the connection comes out of
 /// take(), put() and drain(). Waits here last as long as the connection lives, and that notices a dead peer
 /// by itself.
 class PageSender {
   public:
-    /// `nice` of the thread: 10 while the container runs, 0 in the pause.
-    PageSender(wire::Channel &channel, uint64_t bytesPerSecond, int nice);
+    PageSender(wire::Channel &channel, const Pace &pace);
     ~PageSender();
     PageSender(const PageSender &) = delete;
     PageSender &operator=(const PageSender &) = delete;
@@ -55,6 +62,7 @@ class PageSender {
 
     wire::Channel &channel_;
     BandwidthLimit limit_;
+    CpuLimit *cpu_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<std::unique_ptr<PageBatch>> free_;

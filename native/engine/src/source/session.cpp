@@ -42,6 +42,8 @@ class SourceSession final : public Session {
             channel->abort("the migration was aborted at the source");
         if (auto dump = currentDump())
             dump->stop();
+        if (auto cpu = currentCpu())
+            cpu->lift();
         if (std::unique_lock lock(work_, kDetachPatience); lock)
             container_.reset();
     }
@@ -62,11 +64,13 @@ class SourceSession final : public Session {
         auto port = static_cast<uint16_t>(numberField(arguments, "port", 1, 65535));
         auto timeout = std::chrono::milliseconds(numberField(arguments, "timeoutMs", 1, kMaxTimeoutMs));
         bandwidth_ = numberField(arguments, "bandwidth", 0, UINT64_MAX, 0);
+        auto cpu = std::make_shared<CpuLimit>(cpuPercent(arguments));
         std::shared_ptr<wire::Channel> channel =
             wire::Channel::connect(host, port, identity, wire::after(timeout));
         {
             std::lock_guard parts(parts_);
             channel_ = std::move(channel);
+            cpu_ = std::move(cpu);
         }
         if (aborted_) // it came while the connection was made
             currentChannel()->abort("the migration was aborted at the source");
@@ -96,7 +100,7 @@ class SourceSession final : public Session {
     Json round(const Json &) {
         std::unique_lock lock(work_);
         auto &container = trackedContainer("round");
-        WireSink sink(connected(), bandwidth_, kNiceInRounds);
+        WireSink sink(connected(), {bandwidth_, kNiceInRounds, cpu_.get()});
         return container.round(sink);
     }
 
@@ -114,7 +118,7 @@ class SourceSession final : public Session {
                     {"scanMs", 0}, {"sendMs", 0}, {"totalMs", 0}};
         }
         auto &container = trackedContainer("final");
-        WireSink sink(connected(), 0, kNiceInFinal); // no limit: it would make the pause longer
+        WireSink sink(connected(), {0, kNiceInFinal, nullptr}); // no limits: they would make the pause longer
         phase_ = Phase::final;
         return container.final(sink, [this](Snapshot snapshot) {
             currentDump()->setSnapshot(std::move(snapshot));
@@ -183,6 +187,10 @@ class SourceSession final : public Session {
         std::lock_guard parts(parts_);
         return channel_;
     }
+    std::shared_ptr<CpuLimit> currentCpu() {
+        std::lock_guard parts(parts_);
+        return cpu_;
+    }
     std::shared_ptr<DumpSocket> currentDump() {
         std::lock_guard parts(parts_);
         return dump_;
@@ -198,6 +206,7 @@ class SourceSession final : public Session {
     std::mutex parts_; ///< what abort() must reach while work_ is held
     std::shared_ptr<wire::Channel> channel_;
     std::shared_ptr<DumpSocket> dump_;
+    std::shared_ptr<CpuLimit> cpu_;
     std::atomic<bool> aborted_ = false;
     std::atomic<uint64_t> putFiles_ = 0, putBytes_ = 0;
 };

@@ -60,6 +60,8 @@ void WireSink::copy(ProcessCopy &process, const Ranges &wanted) {
 
 void WireSink::readBatch(ProcessCopy &process, MemoryReader &reader, std::span<const wire::RunEntry> runs,
                          Ranges &absent) {
+    if (cpu_)
+        cpu_->pace();
     auto batch = sender_.take();
     batch->vpid = process.vpid();
     uint8_t *contents = batch->buffer();

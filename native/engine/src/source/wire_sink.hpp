@@ -10,9 +10,8 @@ namespace pclive {
 
 class WireSink final : public Sink {
   public:
-    /// `bandwidth` in bytes a second, 0: no limit. `nice` of the sending thread.
-    WireSink(wire::Channel &channel, uint64_t bandwidth, int nice)
-        : channel_(channel), sentBefore_(channel.bytesSent()), sender_(channel, bandwidth, nice) {}
+    WireSink(wire::Channel &channel, const Pace &pace)
+        : channel_(channel), cpu_(pace.cpu), sentBefore_(channel.bytesSent()), sender_(channel, pace) {}
 
     void begin(uint32_t vpid) override;
     void gone(uint32_t vpid) override;
@@ -31,6 +30,7 @@ class WireSink final : public Sink {
                    Ranges &absent);
 
     wire::Channel &channel_;
+    CpuLimit *cpu_;
     const uint64_t sentBefore_;
     uint64_t presentPages_ = 0;
     std::atomic<uint64_t> zeroPages_ = 0, droppedPages_ = 0;
