@@ -42,6 +42,7 @@ function addMigrate(program: Command): void {
     .option("--max-rounds <n>", "switch over after so many rounds at the latest", "100")
     .option("--timeout <duration>", "give up after this time; the container then runs on here", "10m")
     .option("--bandwidth <bytes>", "send at most so many bytes a second, e.g. 500M")
+    .option("--streams <n>", "connections that memory goes over, 1 to 16, or auto", "auto")
     .option("--cpu <percent>", "of one processor, for each of the two engines until the pause, e.g. 50")
     .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")
     .option("--not-converging <what>", "if rounds do not help: move (with a longer pause) or stay", "move")

@@ -15,6 +15,8 @@ export const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"] as const;
 const MIN_CPU_PERCENT = 5;
 const MAX_CPU_PERCENT = 100_000;
 
+const MAX_STREAMS = 16;
+
 export interface MigrateOptions {
   namespace: string;
   downtime: string;
@@ -22,6 +24,7 @@ export interface MigrateOptions {
   maxRounds: string;
   timeout: string;
   bandwidth?: string;
+  streams?: string;
   cpu?: string;
   tracker: string;
   autoConverge?: boolean;
@@ -50,6 +53,7 @@ export function buildRequest(
     maxRounds,
     timeoutMs: duration("timeout", options.timeout),
     bandwidth: size("bandwidth", options.bandwidth),
+    streams: options.streams === "auto" ? 0 : whole("streams", options.streams, 1, MAX_STREAMS),
     cpuPercent: whole("cpu", options.cpu, MIN_CPU_PERCENT, MAX_CPU_PERCENT),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
     trace: options.trace !== undefined,

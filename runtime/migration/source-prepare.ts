@@ -21,6 +21,8 @@ export interface SourceOptions {
   readonly tracker: Tracker;
   /** Bytes per second; undefined: no limit. */
   readonly bandwidth?: number;
+  /** Connections that pages go over; 0 or undefined: as many as are worth it. */
+  readonly streams?: number;
   /** Of one processor, for the engine in the rounds; 0 or undefined: no limit. */
   readonly cpuPercent?: number;
   /** Path of the network namespace to lock during the switchover. */
@@ -102,11 +104,12 @@ export async function prepareSource(
 }
 
 async function connect(parts: SourceParts, options: SourceOptions): Promise<Answer<"begin">> {
-  const { migration, peer, bandwidth, cpuPercent = 0, tracker } = options;
+  const { migration, peer, bandwidth, streams = 0, cpuPercent = 0, tracker } = options;
   const target = {
     ...peer,
     migration,
     timeoutMs: CONNECT_MS,
+    streams,
     cpuPercent,
     ...(bandwidth ? { bandwidth } : {}),
   };

@@ -26,6 +26,7 @@ const sourceSchema = z.object({
   tls,
   tracker: z.union([z.enum(TRACKERS), z.literal("").transform(() => "auto" as const)]),
   bandwidth: z.number().int().nonnegative(),
+  streams: z.number().int().min(0).max(16),
   cpuPercent,
   netns,
   trace: z.boolean(),

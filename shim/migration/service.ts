@@ -156,13 +156,15 @@ class Service {
     request: SourceRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.SourceBeginResponse.$Properties> {
-    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace, cpuPercent } = request;
+    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace, streams, cpuPercent } =
+      request;
     const container = this.#registry.container(request.id);
     const move = new SourceMigration(sourceContainer(container), {
       migration,
       strategy,
       tracker,
       trace,
+      streams,
       cpuPercent,
       peer: { host, port, tls, token: tokenText(request.token) },
       libDir: this.host.libDir,

@@ -243,6 +243,7 @@ export class SourceMigration implements Live {
       tls: { ca, cert, key, peerName: address.name },
       tracker: this.request.tracker,
       bandwidth: this.request.bandwidth,
+      streams: this.request.streams,
       cpuPercent: this.request.cpuPercent,
       netns: netnsOf(manifest.network),
       trace: this.request.trace,

@@ -30,6 +30,8 @@ const schema = z.object({
     .transform((ms) => orDefault(ms, DEFAULTS.timeoutMs)),
   /** bytes/s; 0: no limit */
   bandwidth: z.int().min(0),
+  /** 0: as many as are worth it */
+  streams: z.int().min(0).max(16),
   /** Of one processor, for each engine; 0: no limit */
   cpuPercent: z.int().min(0).max(100_000),
   autoConverge: z.boolean(),
@@ -48,7 +50,7 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 /** Fields at their default are not own properties of a decoded message. */
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
-  const { autoConverge, notConverging, trace, keepStopped, cpuPercent } = m;
-  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker, cpuPercent };
+  const { autoConverge, notConverging, trace, keepStopped, streams, cpuPercent } = m;
+  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker, streams, cpuPercent };
   return { container, namespace, host, ...asked, autoConverge, notConverging, trace, keepStopped };
 }

@@ -139,7 +139,8 @@ struct Bench {
     std::string criu = criuPath();
     Recorder events;
     std::unique_ptr<Session> session = makeDestinationSession(events);
-    std::unique_ptr<Channel> channel;
+    Streams streams;
+    Channel *channel = nullptr;
     std::unique_ptr<ModelSource> source;
     uint32_t vpid = static_cast<uint32_t>(target.pid());
     std::vector<AreaEntry> areas{{kSparse, kSparse + kSparseSize, 0, 0},
@@ -160,9 +161,10 @@ struct Bench {
         session->handle("begin", {{"strategy", strategy},
                                   {"imageDir", directory.path("images")},
                                   {"overlaySocket", directory.path("stage.sock")}});
-        channel = Channel::connect("127.0.0.1", answer["port"].get<uint16_t>(),
-                                   certificates().identity("a", "b"), after(10s));
-        source = std::make_unique<ModelSource>(*channel);
+        streams = connectStreams("127.0.0.1", answer["port"].get<uint16_t>(),
+                                 certificates().identity("a", "b"), 1, after(10s));
+        channel = streams.main.get();
+        source = std::make_unique<ModelSource>(streams);
     }
     /// New contents, in the model, on the wire and in the process.
     void write(uint64_t start, uint64_t end) {

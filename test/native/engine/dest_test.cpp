@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <random>
+#include <set>
 #include <sstream>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -26,11 +27,12 @@ struct Migration {
     FakeOverlay overlay{directory.path("stage.sock")}; // first: it forks
     Recorder events;
     std::unique_ptr<Session> session = makeDestinationSession(events);
-    std::unique_ptr<Channel> channel;
+    Streams streams;
+    Channel *channel = nullptr;
     std::unique_ptr<ModelSource> source;
     uint64_t files = 0, bytes = 0;
 
-    explicit Migration(const std::string &strategy) {
+    explicit Migration(const std::string &strategy, uint16_t count = 1) {
         mkdir(directory.path("images").c_str(), 0700);
         Identity us = certificates().identity("b", "a");
         Json answer = session->handle(
@@ -43,9 +45,10 @@ struct Migration {
         session->handle("begin", {{"strategy", strategy},
                                   {"imageDir", directory.path("images")},
                                   {"overlaySocket", directory.path("stage.sock")}});
-        channel = Channel::connect("127.0.0.1", answer["port"].get<uint16_t>(),
-                                   certificates().identity("a", "b"), after(10s));
-        source = std::make_unique<ModelSource>(*channel);
+        streams = connectStreams("127.0.0.1", answer["port"].get<uint16_t>(),
+                                 certificates().identity("a", "b"), count, after(10s));
+        channel = streams.main.get();
+        source = std::make_unique<ModelSource>(streams);
         events.wait("connected");
     }
     void put(const std::string &name, const std::string &content) {
@@ -146,7 +149,7 @@ void pipelined() {
     CHECK(migration.events.wait("mark")["ms"] == 12.5);
     double ms = migration.events.wait("held")["memoryRestoreMs"];
     CHECK(ms >= 12.5 && ms < 1000);
-    migration.channel.reset(); // the source may go now
+    migration.streams = {}; // the source may go now
     migration.session->handle("release", Json::object());
     migration.events.wait("released");
     CHECK(!migration.events.has("peer-lost") && !migration.events.has("error"));
@@ -156,10 +159,10 @@ void pipelined() {
     CHECK(content.str() == std::string(100000, 'i'));
 }
 
-/// Random writes, holes and moves in many rounds.
-void random(const std::string &strategy) {
+/// Random writes, holes and moves in many rounds. A page is sent once at most in each, as by a real source.
+void random(const std::string &strategy, uint16_t streams) {
     for (uint32_t seed = 1; seed <= 3; seed++) {
-        Migration migration(strategy);
+        Migration migration(strategy, streams);
         auto &source = *migration.source;
         std::mt19937 dice(seed);
         auto roll = [&](uint64_t below) { return dice() % below; };
@@ -169,6 +172,7 @@ void random(const std::string &strategy) {
         source.begin(5);
         for (int round = 1; round <= 6; round++) {
             bool last = round == 6;
+            std::set<uint64_t> told; // pages of which this round has spoken
             if (last)
                 source.beginFinal();
             if (round == 1 || roll(2)) {
@@ -187,6 +191,10 @@ void random(const std::string &strategy) {
                 uint64_t first = roll(pages),
                          count = 1 + roll(std::min<uint64_t>(pages - first, roll(4) ? 8 : 1500));
                 uint64_t start = area.start + first * kPageSize, end = start + count * kPageSize;
+                if (auto next = told.lower_bound(start); next != told.end() && *next < end)
+                    continue;
+                for (uint64_t at = start; at < end; at += kPageSize)
+                    told.insert(at);
                 switch (roll(6)) {
                 case 0:
                     source.absent(5, start, end);
@@ -224,6 +232,51 @@ void wrongStream(const std::function<void(Migration &)> &body, const std::string
     Migration migration(strategy);
     body(migration);
     migration.expectError("protocol");
+}
+
+/// Pages of a real process go over all of four streams, and one of these does what it must not.
+void wrongPageStreams() {
+    auto begun = [](const std::function<void(Migration &)> &body, const std::string &code) {
+        Migration migration("pipelined", 4);
+        migration.source->begin(1);
+        migration.source->layout(1, {{0x100000, 0x200000, 0, 0}});
+        body(migration);
+        CHECK(code == "peer-lost" ? migration.events.wait("peer-lost").contains("message")
+                                  : migration.events.wait("error")["code"] == code);
+    };
+    uint8_t page[kPageSize] = {1};
+    auto send = [&](Channel &channel, uint32_t vpid, uint64_t address, uint64_t position) {
+        RunEntry run{address, 1, 0};
+        iovec data{page, sizeof page};
+        sendPages(channel, vpid, std::span(&run, 1), std::span<const iovec>(&data, 1), position);
+    };
+    begun([&](Migration &m) { send(*m.channel, 1, 0x100000, 2); }, "protocol"); // these have their own
+    begun(
+        [&](Migration &m) {
+            m.streams.pages[1]->send(FrameType::process, ProcessFrame{2, 0});
+        },
+        "protocol");
+    begun([&](Migration &m) { m.streams.pages[2]->send(FrameType::go, GoFrame{0, 0}); }, "protocol");
+    begun([&](Migration &m) { send(*m.streams.pages[0], 9, 0x100000, 2); }, "protocol");
+    begun([&](Migration &m) { send(*m.streams.pages[3], 1, 0x200000, 2); }, "protocol");
+    begun([&](Migration &m) { m.streams.pages[3].reset(); }, "peer-lost");
+    // More pages than the round's end says.
+    begun(
+        [&](Migration &m) {
+            send(*m.streams.pages[0], 1, 0x100000, 2);
+            send(*m.streams.pages[1], 1, 0x101000, 2);
+            usleep(100000);
+            m.channel->send(FrameType::roundEnd, RoundEndFrame{1, 0, 1});
+        },
+        "protocol");
+    // Pages for which the round's end is waited, and pages that wait for what never comes: an end from
+    // outside.
+    Migration waiting("pipelined", 2);
+    send(*waiting.streams.pages[0], 1, 0x100000, 1000);
+    waiting.channel->send(FrameType::roundEnd, RoundEndFrame{1, 0, 1});
+    usleep(100000);
+    waiting.session->abort();
+    throwsCode("peer-aborted", [&] { waiting.channel->receive(after(5s)); });
 }
 
 /// Frames that are well formed but make no sense.
@@ -321,7 +374,7 @@ void stopAndCopy() {
 void peerGone() {
     Migration migration("pipelined");
     migration.source->begin(1);
-    migration.channel.reset();
+    migration.streams = {};
     migration.events.wait("peer-lost");
     throwsCode("not-held", [&] { migration.session->handle("release", Json::object()); });
 }
@@ -407,9 +460,11 @@ int main(int argc, char **argv) {
     certificates(); // made before anything forks
     return runCases({{"requests are checked", requests},
                      {"pipelined: a migration from the first page to the release", pipelined},
-                     {"pipelined: random rounds", [] { random("pipelined"); }},
+                     {"pipelined: random rounds", [] { random("pipelined", 1); }},
+                     {"pipelined: random rounds over four streams", [] { random("pipelined", 4); }},
                      {"a page that never came is an error", inconsistent},
                      {"streams that make no sense are refused", wrongStreams},
+                     {"streams of pages that make no sense are refused", wrongPageStreams},
                      {"files that do not belong are refused", wrongFiles},
                      {"no space", noSpace},
                      {"stop-and-copy: files, then hold", stopAndCopy},

@@ -19,13 +19,14 @@ namespace {
 /// Holds the ledger to its word: what it asks for is always possible.
 class CheckingStore final : public dest::Store {
   public:
-    void write(dest::Process &process, const PageList &pages) override {
+    Rest write(dest::Process &process, const PageList &pages) override {
         size_t sum = 0;
         for (size_t i = 0; i < pages.pages * kPageSize; i += 512) // the sanitizer watches the bounds
             sum += pages.data[i];
         sum_ = sum;
         for (const auto &run : pages.runs)
             must(process.areaOf({run.start, run.start + run.pages * kPageSize}) != nullptr);
+        return {};
     }
     void drop(dest::Process &process, std::span<const dest::Range> ranges) override {
         for (const auto &range : ranges)
@@ -130,7 +131,7 @@ Bytes goodStream() {
     frame(FrameType::process, join(ProcessFrame{7, 0}));
     frame(FrameType::layout, join(ListFrame{7, 1}, AreaEntry{0x10000, 0x20000, 0, 0}), kFlagMore);
     frame(FrameType::layout, join(ListFrame{7, 1}, AreaEntry{0x20000, 0x900000, 1, 0}));
-    Bytes pages = join(ListFrame{7, 2}, RunEntry{0x1f000, 1, 0}, RunEntry{0x20000, 2, 0});
+    Bytes pages = join(PagesFrame{7, 2, 2}, RunEntry{0x1f000, 1, 0}, RunEntry{0x20000, 2, 0});
     pages.resize(pages.size() + 3 * kPageSize, 9);
     frame(FrameType::pages, pages);
     frame(FrameType::absent, join(ListFrame{7, 1}, RangeEntry{0x1f000, 0x21000}));

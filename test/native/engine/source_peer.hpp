@@ -23,9 +23,9 @@ class MapStore final : public dest::Store {
     using Memory = std::unordered_map<uint64_t, std::unique_ptr<Page>>;
 
     explicit MapStore(bool keep) : keep_(keep) {}
-    void write(dest::Process &process, const wire::PageList &pages) override {
+    Rest write(dest::Process &process, const wire::PageList &pages) override {
         if (!keep_)
-            return;
+            return {};
         auto &memory = memory_[process.vpid];
         const uint8_t *data = pages.data;
         for (const auto &run : pages.runs)
@@ -35,6 +35,7 @@ class MapStore final : public dest::Store {
                     slot = std::make_unique<Page>();
                 memcpy(slot->data(), data, wire::kPageSize);
             }
+        return {};
     }
     void drop(dest::Process &process, std::span<const dest::Range> ranges) override {
         auto &memory = memory_[process.vpid];
@@ -74,7 +75,7 @@ class Peer {
   private:
     void run() {
         try {
-            auto channel = listener_.accept(wire::after(std::chrono::seconds(60)));
+            auto channel = listener_.accept(wire::after(std::chrono::seconds(60))).main;
             while (serve(*channel, channel->receive(wire::after(std::chrono::minutes(5)))))
                 ;
         } catch (const Error &error) {

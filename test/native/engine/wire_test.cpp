@@ -31,7 +31,7 @@ Pair connectPair() {
     Pair pair;
     pair.source =
         Channel::connect("127.0.0.1", listener.port(), certificates().identity("a", "b"), after(10s));
-    pair.destination = accepted.get();
+    pair.destination = std::move(accepted.get().main);
     return pair;
 }
 
@@ -46,7 +46,7 @@ struct RawPair {
         source = std::make_unique<Transport>(connectTcp("127.0.0.1", listener.port(), after(10s)),
                                              TlsContext(identity, TlsContext::Side::client), after(10s));
         greet(*source, makeHello(identity), after(10s));
-        destination = accepted.get();
+        destination = std::move(accepted.get().main);
     }
 };
 
@@ -71,8 +71,8 @@ void roundTrip() {
     sendPages(*pair.source, 1, std::span(&run, 1), data);
     Frame process = pair.destination->receive(after(5s)), pages = pair.destination->receive(after(5s));
     CHECK(process.type == FrameType::process && process.payload.size() == sizeof(ProcessFrame));
-    CHECK(pages.type == FrameType::pages && pages.payload.size() == 8 + 16 + kMaxData);
-    CHECK(std::equal(page.begin(), page.end(), pages.bytes().begin() + 24));
+    CHECK(pages.type == FrameType::pages && pages.payload.size() == 16 + 16 + kMaxData);
+    CHECK(std::equal(page.begin(), page.end(), pages.bytes().begin() + 32));
     pair.destination->send(FrameType::finalAck, FinalAckFrame{42});
     CHECK(pair.source->expect<FinalAckFrame>(FrameType::finalAck, after(5s)).stagedBytes == 42);
     CHECK(pair.source->bytesSent() > kMaxData && pair.destination->bytesReceived() > kMaxData);
@@ -100,7 +100,49 @@ void strangers() {
     throwsCode("refused", [&] { connect(foreign); });
     { Fd plain = connectTcp("127.0.0.1", listener.port(), after(5s)); }
     auto right = connect(certificates().identity("a", "b")); // and the listener has gone on waiting
-    CHECK(accepted.get() != nullptr);
+    CHECK(accepted.get().main != nullptr);
+}
+
+/// Each connection has to be the right one, and to be that which is due.
+void severalStreams() {
+    Listener listener("127.0.0.1", 0, certificates().identity("b", "a"));
+    auto accepted = std::async(std::launch::async, [&] { return listener.accept(after(20s)); });
+    Identity identity = certificates().identity("a", "b"), wrongToken = identity;
+    wrongToken.token[0] = 'f';
+    auto connect = [&](const Identity &who, uint16_t stream, uint16_t streams) {
+        return Channel::connect("127.0.0.1", listener.port(), who, after(5s), {stream, streams});
+    };
+    throwsCode("refused", [&] { connect(identity, 0, 0); });
+    throwsCode("refused", [&] { connect(identity, 0, kMaxStreams + 1); });
+    throwsCode("refused", [&] { connect(identity, 1, 2); }); // before the main one
+    auto main = connect(identity, 0, 2);
+    throwsCode("refused", [&] { connect(identity, 0, 2); });
+    throwsCode("refused", [&] { connect(identity, 3, 2); });
+    throwsCode("refused", [&] { connect(identity, 1, 3); });
+    throwsCode("refused", [&] { connect(wrongToken, 1, 2); });
+    auto second = connect(identity, 2, 2);
+    throwsCode("refused", [&] { connect(identity, 2, 2); });
+    auto first = connect(identity, 1, 2);
+    Streams streams = accepted.get();
+    CHECK(streams.pages.size() == 2);
+    first->send(FrameType::process, ProcessFrame{1, 0});
+    second->send(FrameType::process, ProcessFrame{2, 0});
+    CHECK(streams.pages[0]->receive(after(5s)).bytes()[0] == 1);
+    CHECK(streams.pages[1]->receive(after(5s)).bytes()[0] == 2);
+    streams.abort("enough");
+    for (auto *channel : {main.get(), first.get(), second.get()})
+        throwsCode("peer-aborted", [&] { channel->receive(after(5s)); });
+}
+
+void howManyStreams() {
+    constexpr uint64_t gigabit = 125'000'000;
+    CHECK(chooseStreams(2, 100 * gigabit) == 1);
+    CHECK(chooseStreams(1, 0) == 1);
+    CHECK(chooseStreams(8, 0) == 4);
+    CHECK(chooseStreams(8, 1 * gigabit) == 1);
+    CHECK(chooseStreams(8, 10 * gigabit) == 3);
+    CHECK(chooseStreams(64, 100 * gigabit) == 4);
+    CHECK(chooseStreams(6, 25 * gigabit) == 3);
 }
 
 void tooManyStrangers() {
@@ -248,6 +290,8 @@ int main(int argc, char **argv) {
     return runCases({{"crc32c equals the table and the standard", crc},
                      {"frames arrive as they were sent", roundTrip},
                      {"strangers are refused and the right peer is waited for", strangers},
+                     {"several streams: each the right one", severalStreams},
+                     {"how many streams, by processors and link", howManyStreams},
                      {"too many strangers end the waiting", tooManyStrangers},
                      {"nobody comes, or the waiting is cancelled", nobody},
                      {"malformed headers are refused", malformedHeaders},

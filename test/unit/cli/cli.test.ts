@@ -13,6 +13,7 @@ const OPTIONS: MigrateOptions = {
   timeout: "10m",
   tracker: "auto",
   notConverging: "move",
+  streams: "auto",
 };
 
 function usageError(change: Partial<MigrateOptions>): CliError {
@@ -56,6 +57,8 @@ describe("pclive migrate's options", () => {
     assert.equal(request.timeoutMs, 600_000);
     assert.equal(request.bandwidth, 125e6);
     assert.equal(request.cpuPercent, 50);
+    assert.equal(request.streams, 0);
+    assert.equal(buildRequest("c1", "b", { ...OPTIONS, streams: "4" }).streams, 4);
     assert.equal(request.maxRounds, 30);
   });
 
@@ -67,6 +70,8 @@ describe("pclive migrate's options", () => {
       { timeout: "0s" },
       { bandwidth: "much" },
       { cpu: "1" },
+      { streams: "0" },
+      { streams: "17" },
       { cpu: "half" },
     ]) {
       const error = usageError(change);

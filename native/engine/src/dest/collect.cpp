@@ -103,13 +103,14 @@ ImageStore::Spool &ImageStore::spool(uint32_t vpid) {
     return spool;
 }
 
-void ImageStore::write(Process &process, const wire::PageList &pages) {
+Store::Rest ImageStore::write(Process &process, const wire::PageList &pages) {
     Spool &target = spool(process.vpid);
     writeFile(target.fd.get(), pagesName(process.vpid), pages.data, pages.pages * kPageSize);
     for (const auto &run : pages.runs) {
         target.extents.add({run.start, run.start + run.pages * kPageSize}, target.size);
         target.size += run.pages * kPageSize;
     }
+    return {};
 }
 
 /// The process's pages at the end of a round. `inOrder`: the pages image holds just these pages in this

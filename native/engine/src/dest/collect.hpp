@@ -21,7 +21,7 @@ class ImageStore final : public Store {
     /// Error "files".
     explicit ImageStore(const std::string &imageDir);
 
-    void write(Process &process, const wire::PageList &pages) override;
+    Rest write(Process &process, const wire::PageList &pages) override;
     void drop(Process &, std::span<const Range>) override {} // what is not in process.pages is in no pagemap
     void roundEnded(std::span<Process *const> processes, uint32_t round) override;
 

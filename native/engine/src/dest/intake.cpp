@@ -15,7 +15,7 @@ double msSince(wire::Clock::time_point begin) {
 
 } // namespace
 
-Intake::Intake(Events &events, Options options, std::function<void(const Error &)> overlayLost)
+Intake::Intake(Events &events, Options options, std::function<void(const Error &)> failed)
     : events_(events), options_(std::move(options)), cpu_(options_.cpuPercent), files_(options_.imageDir) {
     if (options_.strategy == Strategy::precopy) {
         auto store = std::make_unique<ImageStore>(options_.imageDir);
@@ -23,17 +23,21 @@ Intake::Intake(Events &events, Options options, std::function<void(const Error &
         store_ = std::move(store);
         ledger_ = std::make_unique<Ledger>(*store_);
     }
-    overlay_ = std::make_unique<Overlay>(options_.overlaySocket, overlayEvents(std::move(overlayLost)));
+    overlay_ = std::make_unique<Overlay>(options_.overlaySocket, overlayEvents(failed));
     if (options_.strategy == Strategy::pipelined) {
         auto store = std::make_unique<StagingStore>(*overlay_);
         staging_ = store.get();
         store_ = std::move(store);
         ledger_ = std::make_unique<Ledger>(*store_);
     }
+    if (ledger_)
+        pageStreams_ = std::make_unique<PageStreams>(*ledger_, turns_, cpu_, std::move(failed));
 }
 
 void Intake::abort() noexcept {
     cpu_.lift();
+    if (pageStreams_)
+        pageStreams_->stop();
     overlay_->abort();
 }
 
@@ -63,7 +67,11 @@ void Intake::emitHeld() {
     events_.emit("held", {{"memoryRestoreMs", ms}});
 }
 
-void Intake::run(wire::Channel &channel) {
+void Intake::run(wire::Streams &streams) {
+    streams_ = &streams;
+    auto &channel = *streams.main;
+    if (pageStreams_)
+        pageStreams_->start(streams);
     setPriority(kBackground);
     for (;;) {
         // Without a deadline: rounds may be far apart, and the channel notices by itself when the peer is
@@ -88,9 +96,18 @@ void Intake::takeProcesses(wire::Channel &channel, const wire::Frame &frame) {
         cpu_.lift();
     }
     cpu_.pace();
-    ledger_->take(frame);
+    pageStreams_->before(frame);
+    {
+        auto turn = turns_.alone();
+        ledger_->take(frame);
+    }
+    pageStreams_->after(frame);
+    answer(channel, frame);
+}
+
+void Intake::answer(wire::Channel &channel, const wire::Frame &frame) {
     if (frame.type == FrameType::roundEnd) {
-        wire::RoundAckFrame ack{ledger_->rounds(), 0, ledger_->stagedBytes(), channel.bytesQueued()};
+        wire::RoundAckFrame ack{ledger_->rounds(), 0, ledger_->stagedBytes(), streams_->bytesQueued()};
         channel.send(FrameType::roundAck, ack);
         events_.emit(
             "round",

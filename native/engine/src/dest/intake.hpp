@@ -7,8 +7,9 @@
 #include "dest/collect.hpp"
 #include "dest/files.hpp"
 #include "dest/ledger.hpp"
+#include "dest/page_streams.hpp"
 #include "dest/staging.hpp"
-#include "wire/channel.hpp"
+#include "wire/streams.hpp"
 
 namespace pclive::dest {
 
@@ -23,12 +24,12 @@ class Intake {
         unsigned cpuPercent = 0; ///< in rounds; 0: no limit
     };
 
-    /// `overlayLost` is called on the overlay's thread. Errors: "files", "listen".
-    Intake(Events &events, Options options, std::function<void(const Error &)> overlayLost);
+    /// `failed` is called on the thread of the overlay or of a stream. Errors: "files", "listen".
+    Intake(Events &events, Options options, std::function<void(const Error &)> failed);
 
     /// Takes frames until GO, then hands over to CRIU; returns when the overlay has its GO. Errors as the
     /// parts throw.
-    void run(wire::Channel &channel);
+    void run(wire::Streams &streams);
 
     void release() { overlay_->release(kReleaseTime); }
     void abort() noexcept;
@@ -41,6 +42,7 @@ class Intake {
   private:
     OverlayEvents overlayEvents(std::function<void(const Error &)> lost);
     void takeProcesses(wire::Channel &channel, const wire::Frame &frame);
+    void answer(wire::Channel &channel, const wire::Frame &frame);
     void takeGo(wire::Channel &channel, const wire::Frame &frame);
     void handOver(wire::Channel &channel);
     void confirmFiles(wire::Channel &channel);
@@ -54,6 +56,9 @@ class Intake {
     StagingStore *staging_ = nullptr;
     ImageStore *images_ = nullptr;
     std::unique_ptr<Ledger> ledger_;
+    Turns turns_;
+    std::unique_ptr<PageStreams> pageStreams_; // none for stop-and-copy
+    wire::Streams *streams_ = nullptr;
     std::atomic<double> restoreMs_ = 0; // placing memory after GO
     std::unique_ptr<Overlay> overlay_;  // last: its thread uses the rest
 };

@@ -36,7 +36,7 @@ void Ledger::take(const wire::Frame &frame) {
     case FrameType::absent:
         return absent(frame);
     case FrameType::pages:
-        return pages(frame);
+        return takePages(wire::decodePages(frame));
     case FrameType::roundEnd:
         return roundEnd(frame);
     case FrameType::finalBegin:
@@ -135,18 +135,43 @@ void Ledger::absent(const wire::Frame &frame) {
     dropRanges(here.process, held);
 }
 
-void Ledger::pages(const wire::Frame &frame) {
-    auto list = wire::decodePages(frame);
-    Entry &here = entry(frame.type, list.vpid);
+void Ledger::takePages(const wire::PageList &list) {
+    if (auto rest = enter(checkPages(list), list))
+        rest();
+}
+
+bool Ledger::takePagesBeside(const wire::PageList &list) {
+    Store::Rest rest;
+    {
+        std::lock_guard books(books_);
+        Entry &here = checkPages(list);
+        if (!store_.ready(here.process, list))
+            return false;
+        rest = enter(here, list);
+    }
+    if (rest)
+        rest();
+    return true;
+}
+
+Ledger::Entry &Ledger::checkPages(const wire::PageList &list) {
+    if (phase_ == Phase::complete)
+        malformed(FrameType::pages, "after the end of the final round");
+    Entry &here = entry(FrameType::pages, list.vpid);
     for (const auto &run : list.runs)
         if (!here.process.areaOf({run.start, run.start + run.pages * kPageSize}))
-            malformed(frame.type, "pages outside of the layout");
-    store_.write(here.process, list);
+            malformed(FrameType::pages, "pages outside of the layout");
+    return here;
+}
+
+Store::Rest Ledger::enter(Entry &here, const wire::PageList &list) {
+    auto rest = store_.write(here.process, list);
     uint64_t before = here.process.pages.pages();
     for (const auto &run : list.runs)
         here.process.pages.add({run.start, run.start + run.pages * kPageSize});
     stagedPages_ += here.process.pages.pages() - before;
     roundPages_ += list.pages;
+    return rest;
 }
 
 void Ledger::endRound() {

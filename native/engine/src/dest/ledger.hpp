@@ -7,6 +7,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 
 namespace pclive::dest {
 
@@ -17,6 +18,11 @@ class Ledger {
     /// One frame about processes. Errors: "protocol"; "inconsistent" when at the end of the final round a
     /// page that the source has was never received; whatever the store throws.
     void take(const wire::Frame &frame);
+    /// PAGES that was decoded already.
+    void takePages(const wire::PageList &list);
+    /// The same beside other calls of this one, but of no other method. False when these pages must be taken
+    /// alone; nothing was done then.
+    bool takePagesBeside(const wire::PageList &list);
 
     /// Whether a frame type is for take().
     static bool concerns(wire::FrameType type) noexcept;
@@ -45,7 +51,8 @@ class Ledger {
     void gone(const wire::Frame &frame);
     void layout(const wire::Frame &frame);
     void absent(const wire::Frame &frame);
-    void pages(const wire::Frame &frame);
+    Entry &checkPages(const wire::PageList &list);
+    Store::Rest enter(Entry &entry, const wire::PageList &list);
     void roundEnd(const wire::Frame &frame);
     void finalBegin(const wire::Frame &frame);
     void present(const wire::Frame &frame);
@@ -56,6 +63,7 @@ class Ledger {
     void dropRanges(Process &process, const std::vector<Range> &ranges);
 
     Store &store_;
+    std::mutex books_; // among takePagesBeside(): all below
     std::map<uint32_t, std::unique_ptr<Entry>> processes_;
     Phase phase_ = Phase::rounds;
     uint32_t rounds_ = 0;

@@ -14,6 +14,7 @@ namespace pclive::dest {
 class Remote {
   public:
     explicit Remote(int pid);
+    [[nodiscard]] int pid() const { return pid_; }
 
     /// Puts a piece of local memory on the list of what the next flush() writes.
     void add(const void *local, uint64_t remote, size_t size);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 namespace pclive {
@@ -73,7 +74,7 @@ class DestinationSession final : public Session {
     bool done_ = false; // CRIU has its GO: the peer matters no longer
     bool failed_ = false;
     std::unique_ptr<wire::Listener> listener_;
-    std::unique_ptr<wire::Channel> channel_;
+    std::optional<wire::Streams> streams_;
     std::unique_ptr<Intake> intake_;
     std::thread worker_;
 };
@@ -140,8 +141,8 @@ Json DestinationSession::release() {
 Json DestinationSession::stats() {
     std::lock_guard lock(mutex_);
     return {{"stagedBytes", intake_ ? intake_->stagedBytes() : 0},
-            {"backlogBytes", channel_ ? channel_->bytesQueued() : 0},
-            {"wireBytes", channel_ ? channel_->bytesReceived() + channel_->bytesSent() : 0}};
+            {"backlogBytes", streams_ ? streams_->bytesQueued() : 0},
+            {"wireBytes", streams_ ? streams_->bytesReceived() + streams_->bytesSent() : 0}};
 }
 
 Intake &DestinationSession::waitBegun() {
@@ -156,15 +157,14 @@ Intake &DestinationSession::waitBegun() {
 void DestinationSession::work(std::chrono::milliseconds time) noexcept {
     try {
         auto connected = listener_->accept(wire::after(time));
-        auto &channel = *connected;
         {
             std::lock_guard lock(mutex_);
-            channel_ = std::move(connected);
+            streams_ = std::move(connected);
             if (aborted_)
-                channel_->abort("aborted");
+                streams_->abort("aborted");
         }
         events_.emit("connected", Json::object());
-        waitBegun().run(channel);
+        waitBegun().run(*streams_);
         std::lock_guard lock(mutex_);
         done_ = true;
     } catch (const Error &error) {
@@ -182,7 +182,7 @@ void DestinationSession::fail(const Error &error) noexcept {
         if (aborted_ || failed_)
             return;
         failed_ = true;
-        channel = done_ ? nullptr : channel_.get();
+        channel = done_ || !streams_ ? nullptr : streams_->main.get();
     }
     std::fprintf(stderr, "failed: %s: %s\n", error.code().c_str(), error.what());
     if (error.code() == "peer-lost")
@@ -199,8 +199,8 @@ void DestinationSession::abort() noexcept {
     aborted_ = true;
     if (listener_)
         listener_->cancel();
-    if (channel_)
-        channel_->abort("the destination gave up");
+    if (streams_)
+        streams_->abort("the destination gave up");
     if (intake_)
         intake_->abort();
     changed_.notify_all();

@@ -17,24 +17,61 @@ constexpr size_t kCopyBytes = 1u << 20;
 
 } // namespace
 
+/// Where the pages of one frame go.
+struct StagingStore::Job {
+    struct Piece {
+        const uint8_t *data;
+        uint64_t remote;
+        size_t size;
+    };
+    std::vector<uint64_t> hugeBlocks;
+    std::vector<Piece> touches; ///< one byte each, so that there is a page to make huge
+    std::vector<Piece> pieces;
+
+    void carryOut(Remote &remote) const {
+        write(remote, touches);
+        remote.collapse(hugeBlocks);
+        write(remote, pieces);
+    }
+
+  private:
+    static void write(Remote &remote, const std::vector<Piece> &list) {
+        for (const auto &piece : list)
+            remote.add(piece.data, piece.remote, piece.size);
+        remote.flush();
+    }
+};
+
 Remote &StagingStore::remote() {
     if (!remote_)
         remote_ = std::make_unique<Remote>(overlay_.waitConnected(kOverlayTime));
     return *remote_;
 }
 
-void StagingStore::write(Process &process, const wire::PageList &pages) {
-    Remote &target = remote();
+bool StagingStore::ready(const Process &process, const wire::PageList &pages) {
+    const Windows &windows = windows_[process.vpid];
+    return std::all_of(pages.runs.begin(), pages.runs.end(), [&](const auto &run) {
+        const auto &area = *process.areaOf({run.start, run.start + run.pages * kPageSize});
+        return windows.find({area.start, area.end});
+    });
+}
+
+Store::Rest StagingStore::write(Process &process, const wire::PageList &pages) {
+    auto job = std::make_shared<Job>();
     const uint8_t *data = pages.data;
     for (const auto &run : pages.runs) {
         Range range{run.start, run.start + run.pages * kPageSize};
         const auto &area = *process.areaOf(range); // the ledger has checked it
         const Window &window = windowFor(process, area);
-        prepareBlocks(process, area, window, range);
-        target.add(data, window.at(range.start), range.end - range.start);
+        planBlocks(process, area, window, range, *job);
+        job->pieces.push_back({data, window.at(range.start), range.end - range.start});
         data += range.end - range.start;
     }
-    target.flush();
+    remote(); // known from here on
+    return [this, job] {
+        Remote own(remote_->pid());
+        job->carryOut(own);
+    };
 }
 
 /// Makes huge pages where a run is going to fill much of a block.
@@ -42,9 +79,11 @@ void StagingStore::write(Process &process, const wire::PageList &pages) {
 /// MADV_COLLAPSE from outside, on a block in which one page was touched, is as fast as MADV_HUGEPAGE before
 /// the first write (12 against 15 GB/s; small pages: 3, and 0.5 when the memory is cold), works whatever the
 /// mode in /sys/kernel/mm/transparent_hugepage is, and leaves no flag that would split the window's mapping.
-void StagingStore::prepareBlocks(Process &process, const wire::AreaEntry &area, const Window &window,
-                                 Range run) {
-    std::vector<uint64_t> wanted;
+///
+/// The page that is touched is one that the run will fill: whatever it held is void.
+void StagingStore::planBlocks(Process &process, const wire::AreaEntry &area, const Window &window, Range run,
+                              Job &job) {
+    static const uint8_t zero = 0;
     for (uint64_t block = run.start & ~(kBlockBytes - 1); block < run.end; block += kBlockBytes) {
         if (block < area.start || block + kBlockBytes > area.end)
             continue; // the mapping is moved alone: a huge page must not reach into the next one
@@ -55,16 +94,9 @@ void StagingStore::prepareBlocks(Process &process, const wire::AreaEntry &area, 
         if ((known && known->huge) || (!dense && held + (last - first) / kPageSize < kHugeFrom))
             continue;
         process.pages.block(block).huge = true;
-        wanted.push_back(window.at(block));
-        if (!held) {
-            static const uint8_t zero = 0;
-            remote().add(&zero, window.at(first), 1);
-        }
+        job.hugeBlocks.push_back(window.at(block));
+        job.touches.push_back({&zero, window.at(first), 1});
     }
-    if (wanted.empty())
-        return;
-    remote().flush();
-    remote().collapse(wanted);
 }
 
 const Window &StagingStore::windowFor(Process &process, const wire::AreaEntry &area) {

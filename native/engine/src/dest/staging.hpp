@@ -15,7 +15,9 @@ class StagingStore final : public Store {
   public:
     explicit StagingStore(Overlay &overlay) : overlay_(overlay) {}
 
-    void write(Process &process, const wire::PageList &pages) override;
+    Rest write(Process &process, const wire::PageList &pages) override;
+    /// Not where a window must be made first: others may be writing into those that it replaces.
+    bool ready(const Process &process, const wire::PageList &pages) override;
     void drop(Process &process, std::span<const Range> ranges) override;
     void roundEnded(std::span<Process *const>, uint32_t) override {}
 
@@ -26,10 +28,12 @@ class StagingStore final : public Store {
     static constexpr std::chrono::milliseconds kOverlayTime{120000};
 
   private:
+    struct Job;
     Remote &remote();
     const Window &windowFor(Process &process, const wire::AreaEntry &area);
     void moveInto(const Process &process, const Window &from, const Window &to);
-    void prepareBlocks(Process &process, const wire::AreaEntry &area, const Window &window, Range run);
+    static void planBlocks(Process &process, const wire::AreaEntry &area, const Window &window, Range run,
+                           Job &job);
 
     Overlay &overlay_;
     std::unique_ptr<Remote> remote_;

@@ -4,6 +4,7 @@
 
 #include "dest/page_set.hpp"
 #include "wire/decode.hpp"
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -23,9 +24,14 @@ struct Process {
 class Store {
   public:
     virtual ~Store() = default;
+    /// What remains to be done of a write(), if anything: it may go on beside others, and uses the list.
+    using Rest = std::function<void()>;
+
     /// Keeps the contents of pages inside the process's areas, before they are added to process.pages. Called
-    /// in the order of arrival: a page that is held already gets the new contents.
-    virtual void write(Process &process, const wire::PageList &pages) = 0;
+    /// in the order of arrival: a page that is held already gets the new contents. One call at a time.
+    virtual Rest write(Process &process, const wire::PageList &pages) = 0;
+    /// Whether write() may be called for these while the rest of others is still being done.
+    virtual bool ready(const Process &, const wire::PageList &) { return true; }
     /// The process holds these pages no longer (they are still in process.pages during the call).
     virtual void drop(Process &process, std::span<const Range> ranges) = 0;
     /// A round ended with these processes; `round` counts from 1, the final one included.

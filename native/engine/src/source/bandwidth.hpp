@@ -5,11 +5,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 
 namespace pclive {
 
-/// A token bucket of 100 ms. Used by one thread; stop() by any.
+/// A token bucket of 100 ms, for any number of threads.
 class BandwidthLimit {
   public:
     /// 0: no limit.
@@ -20,10 +21,11 @@ class BandwidthLimit {
     void take(uint64_t bytes) {
         if (rate_ <= 0)
             return;
-        refill();
-        while (tokens_ <= 0 && !stopped_) {
+        std::unique_lock lock(mutex_);
+        for (refill(); tokens_ <= 0 && !stopped_; refill()) {
+            lock.unlock();
             std::this_thread::sleep_for(std::chrono::milliseconds(5));
-            refill();
+            lock.lock();
         }
         tokens_ -= static_cast<double>(bytes);
     }
@@ -39,6 +41,7 @@ class BandwidthLimit {
     }
 
     double rate_;
+    std::mutex mutex_;
     double tokens_ = 0;
     Clock::time_point last_ = Clock::now();
     std::atomic<bool> stopped_ = false;

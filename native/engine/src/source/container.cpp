@@ -135,7 +135,6 @@ bool Container::roundOf(ProcessCopy &process, RoundState &state) {
 }
 
 Json Container::finishRound(RoundState &state) {
-    tellGone(state.sink);
     auto more = state.sink.endRound(round_);
     auto totals = state.sink.totals();
     uint64_t known = 0;

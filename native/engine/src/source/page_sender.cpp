@@ -6,15 +6,18 @@
 namespace pclive {
 namespace {
 
-constexpr size_t kBatches = 8; // 8 MiB between reading and sending
+constexpr size_t kBatches = 8;          // 8 MiB between reading and sending, and
+constexpr size_t kBatchesPerStream = 2; // more for each further stream
 
 } // namespace
 
-PageSender::PageSender(wire::Channel &channel, const Pace &pace)
-    : channel_(channel), limit_(pace.bandwidth), cpu_(pace.cpu) {
-    for (size_t i = 0; i < kBatches; i++)
+PageSender::PageSender(wire::Streams &streams, const Pace &pace) : limit_(pace.bandwidth), cpu_(pace.cpu) {
+    for (size_t i = 0; i < kBatches + kBatchesPerStream * streams.pages.size(); i++)
         free_.push_back(std::make_unique<PageBatch>());
-    thread_ = std::thread(&PageSender::run, this, pace.nice);
+    if (streams.pages.empty())
+        threads_.emplace_back([this, &streams, pace] { run(*streams.main, pace.nice); });
+    for (auto &channel : streams.pages)
+        threads_.emplace_back([this, &channel, pace] { run(*channel, pace.nice); });
 }
 
 PageSender::~PageSender() {
@@ -25,7 +28,8 @@ PageSender::~PageSender() {
     }
     limit_.stop();
     changed_.notify_all();
-    thread_.join();
+    for (auto &thread : threads_)
+        thread.join();
 }
 
 std::unique_ptr<PageBatch> PageSender::take() {
@@ -61,7 +65,7 @@ void PageSender::drain() {
         std::rethrow_exception(failure_);
 }
 
-void PageSender::run(int nice) noexcept {
+void PageSender::run(wire::Channel &channel, int nice) noexcept {
     Niceness niceness(nice);
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -73,7 +77,7 @@ void PageSender::run(int nice) noexcept {
         lock.unlock();
         std::exception_ptr failure;
         try {
-            send(*batch);
+            send(channel, *batch);
         } catch (...) {
             failure = std::current_exception();
         }
@@ -86,14 +90,14 @@ void PageSender::run(int nice) noexcept {
     }
 }
 
-void PageSender::send(const PageBatch &batch) {
+void PageSender::send(wire::Channel &channel, const PageBatch &batch) {
     if (cpu_)
         cpu_->pace();
     limit_.take(batch.pages * wire::kPageSize);
     Stopwatch watch;
-    wire::sendPages(channel_, batch.vpid, batch.runs, batch.data);
+    wire::sendPages(channel, batch.vpid, batch.runs, batch.data, batch.position);
     pages_ += batch.pages;
-    sendMs_ = sendMs_ + watch.ms();
+    sendMs_ += watch.ms();
 }
 
 } // namespace pclive

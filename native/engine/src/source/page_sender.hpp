@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sending half of a round: a thread that encrypts and sends while the next pages are read.
+// The sending half of a round: threads that encrypt and send while the next pages are read.
 #pragma once
 
 #include "control/cpu_limit.hpp"
 #include "source/bandwidth.hpp"
-#include "wire/channel.hpp"
+#include "wire/streams.hpp"
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -19,6 +19,7 @@ struct PageBatch {
     std::vector<wire::RunEntry> runs;
     std::vector<iovec> data; ///< pieces of `memory` in the order of `runs`
     uint64_t pages = 0;
+    uint64_t position = 0; ///< see wire::PagesFrame
     std::unique_ptr<uint8_t[]> memory =
         std::make_unique_for_overwrite<uint8_t[]>(wire::kMaxData + kAlignment);
 
@@ -37,12 +38,12 @@ struct Pace {
     CpuLimit *cpu = nullptr; ///< null: no limit
 };
 
-/// Hands batches to a thread of its own over a bounded queue. A failure of the connection comes out of
-/// take(), put() and drain(). Waits here last as long as the connection lives, and that notices a dead peer
-/// by itself.
+/// Hands batches over a bounded queue to threads of its own, one for each stream; any stream takes any batch.
+/// A failure of the connection comes out of take(), put() and drain(). Waits here last as long as the
+/// connection lives, and that notices a dead peer by itself.
 class PageSender {
   public:
-    PageSender(wire::Channel &channel, const Pace &pace);
+    PageSender(wire::Streams &streams, const Pace &pace);
     ~PageSender();
     PageSender(const PageSender &) = delete;
     PageSender &operator=(const PageSender &) = delete;
@@ -54,13 +55,13 @@ class PageSender {
     void drain();
 
     [[nodiscard]] uint64_t pages() const { return pages_; }
+    /// Of all threads together.
     [[nodiscard]] double sendMs() const { return sendMs_; }
 
   private:
-    void run(int nice) noexcept;
-    void send(const PageBatch &batch);
+    void run(wire::Channel &channel, int nice) noexcept;
+    void send(wire::Channel &channel, const PageBatch &batch);
 
-    wire::Channel &channel_;
     BandwidthLimit limit_;
     CpuLimit *cpu_;
     std::mutex mutex_;
@@ -72,7 +73,7 @@ class PageSender {
     std::exception_ptr failure_;
     std::atomic<uint64_t> pages_ = 0;
     std::atomic<double> sendMs_ = 0;
-    std::thread thread_;
+    std::vector<std::thread> threads_;
 };
 
 } // namespace pclive

@@ -20,6 +20,16 @@ constexpr auto kDetachPatience = 3s;
 /// connect and begin may come in either order; both are needed for everything else.
 enum class Phase : uint8_t { open, tracking, final, files, detached };
 
+/// As asked for; 0 or nothing: chosen by processors and link.
+uint16_t streamCount(const Json &arguments, const std::string &host) {
+    auto asked = static_cast<uint16_t>(numberField(arguments, "streams", 0, wire::kMaxStreams, 0));
+    if (asked)
+        return asked;
+    uint64_t link = wire::linkSpeed(host), bound = numberField(arguments, "bandwidth", 0, UINT64_MAX, 0);
+    return wire::chooseStreams(std::thread::hardware_concurrency(),
+                               link && bound ? std::min(link, bound) : link + bound);
+}
+
 class SourceSession final : public Session {
   public:
     explicit SourceSession(Events &events) : events_(events) {}
@@ -38,8 +48,8 @@ class SourceSession final : public Session {
     void abort() noexcept override {
         if (aborted_.exchange(true))
             return;
-        if (auto channel = currentChannel())
-            channel->abort("the migration was aborted at the source");
+        if (auto streams = currentStreams())
+            streams->abort("the migration was aborted at the source");
         if (auto dump = currentDump())
             dump->stop();
         if (auto cpu = currentCpu())
@@ -51,7 +61,7 @@ class SourceSession final : public Session {
   private:
     Json connect(const Json &arguments) {
         std::lock_guard lock(work_);
-        if (currentChannel())
+        if (currentStreams())
             throw Error("wrong-state", "already connected");
         const auto &tls = objectField(arguments, "tls");
         wire::Identity identity{stringField(tls, "ca"),
@@ -65,15 +75,15 @@ class SourceSession final : public Session {
         auto timeout = std::chrono::milliseconds(numberField(arguments, "timeoutMs", 1, kMaxTimeoutMs));
         bandwidth_ = numberField(arguments, "bandwidth", 0, UINT64_MAX, 0);
         auto cpu = std::make_shared<CpuLimit>(cpuPercent(arguments));
-        std::shared_ptr<wire::Channel> channel =
-            wire::Channel::connect(host, port, identity, wire::after(timeout));
+        auto streams = std::make_shared<wire::Streams>(
+            wire::connectStreams(host, port, identity, streamCount(arguments, host), wire::after(timeout)));
         {
             std::lock_guard parts(parts_);
-            channel_ = std::move(channel);
+            streams_ = std::move(streams);
             cpu_ = std::move(cpu);
         }
         if (aborted_) // it came while the connection was made
-            currentChannel()->abort("the migration was aborted at the source");
+            currentStreams()->abort("the migration was aborted at the source");
         return Json::object();
     }
 
@@ -138,7 +148,7 @@ class SourceSession final : public Session {
     /// Not behind the lock: a file may go while a round does.
     Json put(const Json &arguments) {
         auto bytes =
-            wire::sendFile(connected(), stringField(arguments, "name"), stringField(arguments, "path"));
+            wire::sendFile(*connected().main, stringField(arguments, "name"), stringField(arguments, "path"));
         putFiles_++;
         putBytes_ += bytes;
         return {{"bytes", bytes}};
@@ -148,7 +158,7 @@ class SourceSession final : public Session {
         std::unique_lock lock(work_);
         if (phase_ != Phase::final && !(phase_ == Phase::tracking && !pages_))
             throw Error("wrong-state", "files must come after final");
-        auto &channel = connected();
+        auto &channel = *connected().main;
         auto totals = sendDirectory(channel, stringField(arguments, "dir"));
         channel.send(wire::FrameType::go, wire::GoFrame{totals.files + putFiles_, totals.bytes + putBytes_});
         channel.expect<wire::FilesAckFrame>(wire::FrameType::filesAck, wire::after(kFilesAckTimeout));
@@ -170,12 +180,12 @@ class SourceSession final : public Session {
         return *container_;
     }
 
-    wire::Channel &connected() {
+    wire::Streams &connected() {
         checkNotAborted();
-        auto channel = currentChannel();
-        if (!channel)
+        auto streams = currentStreams();
+        if (!streams)
             throw Error("wrong-state", "not connected to the peer");
-        return *channel; // never replaced, and lives as long as the session
+        return *streams; // never replaced, and lives as long as the session
     }
 
     void checkNotAborted() const {
@@ -183,9 +193,9 @@ class SourceSession final : public Session {
             throw Error("aborted", "the migration was aborted");
     }
 
-    std::shared_ptr<wire::Channel> currentChannel() {
+    std::shared_ptr<wire::Streams> currentStreams() {
         std::lock_guard parts(parts_);
-        return channel_;
+        return streams_;
     }
     std::shared_ptr<CpuLimit> currentCpu() {
         std::lock_guard parts(parts_);
@@ -204,7 +214,7 @@ class SourceSession final : public Session {
     std::unique_ptr<Container> container_;
 
     std::mutex parts_; ///< what abort() must reach while work_ is held
-    std::shared_ptr<wire::Channel> channel_;
+    std::shared_ptr<wire::Streams> streams_;
     std::shared_ptr<DumpSocket> dump_;
     std::shared_ptr<CpuLimit> cpu_;
     std::atomic<bool> aborted_ = false;

@@ -25,6 +25,7 @@ class Sink {
 
     /// A process begins to exist, empty; it may have the pid of an earlier one.
     virtual void begin(uint32_t vpid) = 0;
+    /// Before the first copy of a round.
     virtual void gone(uint32_t vpid) = 0;
     /// The handled areas, sorted. What lies outside of them is absent from now on.
     virtual void layout(uint32_t vpid, std::span<const wire::AreaEntry> areas) = 0;

@@ -30,21 +30,20 @@ void addPage(PageBatch &batch, uint64_t address, uint8_t *contents, bool begins)
 } // namespace
 
 void WireSink::begin(uint32_t vpid) {
-    channel_.send(wire::FrameType::process, wire::ProcessFrame{vpid, 0});
+    send(wire::FrameType::process, wire::ProcessFrame{vpid, 0});
 }
 
-/// None of its pages may be sent after this.
+/// Before the first page of a round, so that none of the process is under way.
 void WireSink::gone(uint32_t vpid) {
-    sender_.drain();
-    channel_.send(wire::FrameType::processGone, wire::ProcessFrame{vpid, 0});
+    send(wire::FrameType::processGone, wire::ProcessFrame{vpid, 0});
 }
 
 void WireSink::layout(uint32_t vpid, std::span<const wire::AreaEntry> areas) {
-    wire::sendLayout(channel_, vpid, areas);
+    streams_.position += wire::sendLayout(*streams_.main, vpid, areas);
 }
 
 void WireSink::absent(uint32_t vpid, const Ranges &ranges) {
-    wire::sendRanges(channel_, wire::FrameType::absent, vpid, ranges);
+    streams_.position += wire::sendRanges(*streams_.main, wire::FrameType::absent, vpid, ranges);
 }
 
 void WireSink::copy(ProcessCopy &process, const Ranges &wanted) {
@@ -64,6 +63,7 @@ void WireSink::readBatch(ProcessCopy &process, MemoryReader &reader, std::span<c
         cpu_->pace();
     auto batch = sender_.take();
     batch->vpid = process.vpid();
+    batch->position = streams_.position;
     uint8_t *contents = batch->buffer();
     Stopwatch watch;
     PageFlags unreadable;
@@ -92,8 +92,9 @@ void WireSink::readBatch(ProcessCopy &process, MemoryReader &reader, std::span<c
 
 Json WireSink::endRound(uint32_t round) {
     sender_.drain();
-    channel_.send(wire::FrameType::roundEnd, wire::RoundEndFrame{round, 0, sender_.pages()});
-    auto ack = channel_.expect<wire::RoundAckFrame>(wire::FrameType::roundAck, wire::after(kAckTimeout));
+    send(wire::FrameType::roundEnd, wire::RoundEndFrame{round, 0, sender_.pages()});
+    auto ack =
+        streams_.main->expect<wire::RoundAckFrame>(wire::FrameType::roundAck, wire::after(kAckTimeout));
     if (ack.round != round)
         throw Error("protocol", "the peer confirmed round " + std::to_string(ack.round) + " instead of " +
                                     std::to_string(round));
@@ -101,25 +102,25 @@ Json WireSink::endRound(uint32_t round) {
 }
 
 void WireSink::beginFinal() {
-    channel_.send(wire::FrameType::finalBegin);
+    send(wire::FrameType::finalBegin);
 }
 
 void WireSink::present(const ProcessCopy &process, const Ranges &held) {
     presentPages_ += pagesIn(held);
     sender_.drain();
-    wire::sendRanges(channel_, wire::FrameType::present, process.vpid(), held);
+    streams_.position += wire::sendRanges(*streams_.main, wire::FrameType::present, process.vpid(), held);
 }
 
 void WireSink::endFinal() {
-    channel_.send(wire::FrameType::finalEnd, wire::FinalEndFrame{sender_.pages(), presentPages_});
-    channel_.expect<wire::FinalAckFrame>(wire::FrameType::finalAck, wire::after(kAckTimeout));
+    send(wire::FrameType::finalEnd, wire::FinalEndFrame{sender_.pages(), presentPages_});
+    streams_.main->expect<wire::FinalAckFrame>(wire::FrameType::finalAck, wire::after(kAckTimeout));
 }
 
 SinkTotals WireSink::totals() const {
     return {.pages = sender_.pages(),
             .zeroPages = zeroPages_,
             .droppedPages = droppedPages_,
-            .wireBytes = channel_.bytesSent() - sentBefore_,
+            .wireBytes = streams_.bytesSent() - sentBefore_,
             .readMs = readMs_,
             .sendMs = sender_.sendMs()};
 }

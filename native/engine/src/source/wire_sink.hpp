@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A round that goes to the peer: the caller's thread reads, the sender's thread sends.
+// A round that goes to the peer: the caller's thread reads, the sender's threads send.
 #pragma once
 
 #include "source/memory_reader.hpp"
@@ -10,8 +10,8 @@ namespace pclive {
 
 class WireSink final : public Sink {
   public:
-    WireSink(wire::Channel &channel, const Pace &pace)
-        : channel_(channel), cpu_(pace.cpu), sentBefore_(channel.bytesSent()), sender_(channel, pace) {}
+    WireSink(wire::Streams &streams, const Pace &pace)
+        : streams_(streams), cpu_(pace.cpu), sentBefore_(streams.bytesSent()), sender_(streams, pace) {}
 
     void begin(uint32_t vpid) override;
     void gone(uint32_t vpid) override;
@@ -29,7 +29,13 @@ class WireSink final : public Sink {
     void readBatch(ProcessCopy &process, MemoryReader &reader, std::span<const wire::RunEntry> runs,
                    Ranges &absent);
 
-    wire::Channel &channel_;
+    /// A frame that is one structure, over the main connection.
+    template <class... Payload> void send(wire::FrameType type, const Payload &...payload) {
+        streams_.main->send(type, payload...);
+        streams_.position++;
+    }
+
+    wire::Streams &streams_;
     CpuLimit *cpu_;
     const uint64_t sentBefore_;
     uint64_t presentPages_ = 0;

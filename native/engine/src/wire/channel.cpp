@@ -7,17 +7,26 @@
 
 namespace pclive::wire {
 
-Channel::Channel(std::unique_ptr<Transport> transport)
-    : state_(std::make_unique<State>(std::move(transport))) {}
+namespace {
+
+/// All page connections together read ahead as much as one alone.
+size_t queueBytes(StreamNumber number) {
+    return number.stream ? kQueueBytes / number.streams + kMaxPayload : kQueueBytes;
+}
+
+} // namespace
+
+Channel::Channel(std::unique_ptr<Transport> transport, StreamNumber number)
+    : state_(std::make_unique<State>(std::move(transport), queueBytes(number))) {}
 Channel::~Channel() = default;
 
 std::unique_ptr<Channel> Channel::connect(const std::string &host, uint16_t port, const Identity &identity,
-                                          Deadline deadline) {
+                                          Deadline deadline, StreamNumber number) {
     TlsContext context(identity, TlsContext::Side::client);
-    HelloFrame hello = makeHello(identity);
+    HelloFrame hello = makeHello(identity, number);
     auto transport = std::make_unique<Transport>(connectTcp(host, port, deadline), context, deadline);
     greet(*transport, hello, deadline);
-    return std::unique_ptr<Channel>(new Channel(std::move(transport)));
+    return std::unique_ptr<Channel>(new Channel(std::move(transport), number));
 }
 
 void Channel::send(FrameType type, std::span<const iovec> payload, uint8_t flags) {

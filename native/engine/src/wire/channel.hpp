@@ -41,6 +41,12 @@ struct Identity {
     std::string token;         ///< 64 hex digits
 };
 
+/// Which of a migration's connections.
+struct StreamNumber {
+    uint16_t stream = 0; ///< 0: the main one
+    uint16_t streams = 1;
+};
+
 class Transport;
 
 /// Frames over one TLS connection. All methods may be used from any thread.
@@ -55,7 +61,7 @@ class Channel {
     /// The source's side: connects and exchanges HELLO.
     /// Errors: "unreachable", "tls", "refused" (the peer did not accept us), "timeout".
     static std::unique_ptr<Channel> connect(const std::string &host, uint16_t port, const Identity &identity,
-                                            Deadline deadline);
+                                            Deadline deadline, StreamNumber number = {});
     ~Channel();
     Channel(const Channel &) = delete;
     Channel &operator=(const Channel &) = delete;
@@ -104,7 +110,7 @@ class Channel {
 
   private:
     friend class Listener;
-    explicit Channel(std::unique_ptr<Transport> transport);
+    Channel(std::unique_ptr<Transport> transport, StreamNumber number);
     static void checkExpected(const Frame &frame, FrameType type, size_t size);
 
     struct State;

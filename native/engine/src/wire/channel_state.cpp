@@ -9,9 +9,9 @@
 
 namespace pclive::wire {
 
-Channel::State::State(std::unique_ptr<Transport> connection)
-    : transport(std::move(connection)),
-      pool_(std::make_shared<BufferPool>(kMaxPayload, kQueueBytes / kMaxData + 8)) {
+Channel::State::State(std::unique_ptr<Transport> connection, size_t queueBytes)
+    : transport(std::move(connection)), maxQueued_(queueBytes),
+      pool_(std::make_shared<BufferPool>(kMaxPayload, queueBytes / kMaxData + 8)) {
     // Signals are for the threads that the rest of the engine knows of.
     sigset_t all, before;
     sigfillset(&all);
@@ -200,7 +200,7 @@ Frame Channel::State::readFrame() {
 void Channel::State::push(Frame frame) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock,
-                  [this] { return failure_ || (queuedBytes < kQueueBytes && queue_.size() < kQueueFrames); });
+                  [this] { return failure_ || (queuedBytes < maxQueued_ && queue_.size() < kQueueFrames); });
     if (failure_)
         throwFailure();
     queuedBytes += frame.payload.size();

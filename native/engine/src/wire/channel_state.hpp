@@ -16,7 +16,7 @@ inline constexpr size_t kQueueBytes = 24u << 20; // read ahead; more only costs 
 inline constexpr size_t kQueueFrames = 4096;
 
 struct Channel::State {
-    explicit State(std::unique_ptr<Transport> connection);
+    State(std::unique_ptr<Transport> connection, size_t queueBytes);
     ~State();
 
     void send(FrameType type, std::span<const iovec> payload, uint8_t flags, Deadline deadline);
@@ -38,6 +38,7 @@ struct Channel::State {
     [[noreturn]] void throwSendFailure(const Error &own);
     void writeFrame(FrameType type, std::span<const iovec> payload, uint8_t flags, Deadline deadline);
 
+    const size_t maxQueued_;
     std::shared_ptr<BufferPool> pool_;
 
     std::timed_mutex sendMutex_;

@@ -22,20 +22,21 @@ void checkPid(FrameType type, uint32_t vpid) {
         malformed(type, "impossible pid");
 }
 
-ListFrame listHead(const Frame &frame, size_t entrySize, bool mayHaveMore) {
-    ListFrame head;
+/// A frame's first structure, which names a process and counts the entries that follow.
+template <class Head, class Entry> Head listHead(const Frame &frame, bool mayHaveMore) {
+    Head head;
     if (frame.payload.size() < sizeof head)
         malformed(frame.type, "too short");
     memcpy(&head, frame.bytes().data(), sizeof head);
     checkPid(frame.type, head.vpid);
-    if (head.count > kMaxRangesPerFrame || head.count * entrySize > frame.payload.size() - sizeof head)
+    if (head.count > kMaxRangesPerFrame || head.count * sizeof(Entry) > frame.payload.size() - sizeof head)
         malformed(frame.type, "wrong count");
     if ((frame.flags & ~kFlagMore) || (frame.flags && !mayHaveMore))
         malformed(frame.type, "wrong flags");
     return head;
 }
 
-template <class Entry> std::vector<Entry> entries(const Frame &frame, const ListFrame &head) {
+template <class Entry, class Head> std::vector<Entry> entries(const Frame &frame, const Head &head) {
     std::vector<Entry> list(head.count);
     if (head.count)
         memcpy(list.data(), frame.bytes().data() + sizeof head, head.count * sizeof(Entry));
@@ -43,8 +44,8 @@ template <class Entry> std::vector<Entry> entries(const Frame &frame, const List
 }
 
 /// Bytes of the frame behind its entries.
-size_t rest(const Frame &frame, const ListFrame &head, size_t entrySize) {
-    return frame.payload.size() - sizeof head - head.count * entrySize;
+template <class Entry, class Head> size_t rest(const Frame &frame, const Head &head) {
+    return frame.payload.size() - sizeof head - head.count * sizeof(Entry);
 }
 
 template <class Entry> uint64_t checkSorted(FrameType type, const std::vector<Entry> &list) {
@@ -95,8 +96,8 @@ void checkHeader(const FrameHeader &header, uint64_t sequence) {
 }
 
 AreaList decodeLayout(const Frame &frame) {
-    ListFrame head = listHead(frame, sizeof(AreaEntry), true);
-    if (rest(frame, head, sizeof(AreaEntry)))
+    auto head = listHead<ListFrame, AreaEntry>(frame, true);
+    if (rest<AreaEntry>(frame, head))
         malformed(frame.type, "wrong size");
     AreaList list{head.vpid, (frame.flags & kFlagMore) != 0, entries<AreaEntry>(frame, head)};
     checkSorted(frame.type, list.areas);
@@ -107,8 +108,8 @@ AreaList decodeLayout(const Frame &frame) {
 }
 
 RangeList decodeRanges(const Frame &frame) {
-    ListFrame head = listHead(frame, sizeof(RangeEntry), frame.type == FrameType::present);
-    if (rest(frame, head, sizeof(RangeEntry)))
+    auto head = listHead<ListFrame, RangeEntry>(frame, frame.type == FrameType::present);
+    if (rest<RangeEntry>(frame, head))
         malformed(frame.type, "wrong size");
     RangeList list{head.vpid, (frame.flags & kFlagMore) != 0, 0, entries<RangeEntry>(frame, head)};
     list.pages = checkSorted(frame.type, list.ranges);
@@ -116,10 +117,10 @@ RangeList decodeRanges(const Frame &frame) {
 }
 
 PageList decodePages(const Frame &frame) {
-    ListFrame head = listHead(frame, sizeof(RunEntry), false);
+    auto head = listHead<PagesFrame, RunEntry>(frame, false);
     if (head.count < 1 || head.count > kMaxPagesPerFrame)
         malformed(frame.type, "wrong count");
-    PageList list{head.vpid, 0, entries<RunEntry>(frame, head),
+    PageList list{head.vpid, head.position, 0, entries<RunEntry>(frame, head),
                   frame.bytes().data() + sizeof head + head.count * sizeof(RunEntry)};
     uint64_t before = 0;
     for (const auto &run : list.runs) {
@@ -129,7 +130,7 @@ PageList decodePages(const Frame &frame) {
         before = run.start + run.pages * kPageSize;
         list.pages += run.pages;
     }
-    if (list.pages > kMaxPagesPerFrame || rest(frame, head, sizeof(RunEntry)) != list.pages * kPageSize)
+    if (list.pages > kMaxPagesPerFrame || rest<RunEntry>(frame, head) != list.pages * kPageSize)
         malformed(frame.type, "wrong size");
     return list;
 }

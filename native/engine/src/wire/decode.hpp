@@ -32,6 +32,7 @@ RangeList decodeRanges(const Frame &frame);
 
 struct PageList {
     uint32_t vpid;
+    uint64_t position;
     uint64_t pages;
     std::vector<RunEntry> runs;
     const uint8_t *data; ///< in the frame's payload, kPageSize bytes for each page

@@ -11,6 +11,14 @@
 //     [ FILE FILE_DATA ... FILE_END ] GO ------->
 //     <-------------------------------------- FILES_ACK
 //
+// With several streams there are so many connections more, which carry PAGES and nothing else. HELLO tells
+// which one it is; each has the token. Order between connections is kept by two numbers: a PAGES frame says
+// how many frames about processes (PAGES not counted) were sent over the main connection before it, and is
+// taken when those have been taken; ROUND_END and FINAL_END say how many pages were sent, over all
+// connections, and are taken when those have been taken. A round begins after the ROUND_ACK of the one
+// before, and sends a page once at most: so no page of an older round is under way in a newer one, and order
+// within a round is free.
+//
 // PING and ABORT may come at any time from either side, ERROR at any time from the destination.
 // Without pages (stop-and-copy) the parts before the files are left out.
 //
@@ -41,7 +49,7 @@ namespace pclive::wire {
 
 static_assert(std::endian::native == std::endian::little, "frames are copied as they lie in memory");
 
-inline constexpr uint16_t kWireVersion = 1;
+inline constexpr uint16_t kWireVersion = 2;
 inline constexpr uint32_t kMagic = 0x574c4350; // "PCLW"
 inline constexpr uint64_t kPageSize = 4096;    // both hosts must have pages of this size
 inline constexpr size_t kMaxData = 1u << 20;   // page or file bytes in one frame
@@ -51,6 +59,7 @@ inline constexpr size_t kMaxRangesPerFrame = 32768; // LAYOUT, ABSENT, PRESENT
 inline constexpr size_t kMaxProcesses = 32768;
 inline constexpr size_t kMaxAreas = 262144; // of one process
 inline constexpr size_t kMaxFileName = 255;
+inline constexpr uint16_t kMaxStreams = 16;
 #if defined(__x86_64__)
 inline constexpr uint64_t kMaxAddress = 1ull << 47;
 #else
@@ -63,7 +72,7 @@ enum class FrameType : uint8_t {
     processGone, // ProcessFrame
     layout,      // ListFrame + AreaEntry[]
     absent,      // ListFrame + RangeEntry[]
-    pages,       // ListFrame + RunEntry[] + page contents
+    pages,       // PagesFrame + RunEntry[] + page contents
     roundEnd,    // RoundEndFrame
     finalBegin,  // empty
     present,     // ListFrame + RangeEntry[]
@@ -97,12 +106,14 @@ static_assert(sizeof(FrameHeader) == 24);
 
 struct HelloFrame {
     uint16_t version;
-    uint16_t reserved;
+    uint16_t stream; // 0: the main connection
     uint32_t pageSize;
     uint8_t migration[16];
     uint8_t token[32];
+    uint16_t streams; // 1: no connection but the main one; else connections 1 ... streams follow
+    uint16_t reserved[3];
 };
-static_assert(sizeof(HelloFrame) == 56);
+static_assert(sizeof(HelloFrame) == 64);
 
 struct ProcessFrame {
     uint32_t vpid; // 1 ... 2^22
@@ -115,6 +126,14 @@ struct ListFrame {
     uint32_t count; // entries that follow
 };
 static_assert(sizeof(ListFrame) == 8);
+
+struct PagesFrame {
+    uint32_t vpid;
+    uint32_t count; // entries that follow
+    uint64_t
+        position; // frames about processes, PAGES not counted, that the main connection had before this one
+};
+static_assert(sizeof(PagesFrame) == 16);
 
 /// A handled mapping of the source: bytes [start, end).
 struct AreaEntry {

@@ -48,10 +48,12 @@ FrameHeader firstHeader(Transport &transport, FrameType type, size_t size, Deadl
 
 } // namespace
 
-HelloFrame makeHello(const Identity &identity) {
+HelloFrame makeHello(const Identity &identity, StreamNumber number) {
     HelloFrame hello{};
     hello.version = kWireVersion;
     hello.pageSize = kPageSize;
+    hello.stream = number.stream;
+    hello.streams = number.streams;
     fromHex("migration", identity.migration, hello.migration, sizeof hello.migration);
     fromHex("token", identity.token, hello.token, sizeof hello.token);
     return hello;
@@ -70,7 +72,8 @@ void greet(Transport &transport, const HelloFrame &hello, Deadline deadline) {
     }
 }
 
-void welcome(Transport &transport, const HelloFrame &expected, Deadline deadline) {
+StreamNumber welcome(Transport &transport, const HelloFrame &expected,
+                     const std::function<bool(StreamNumber)> &due, Deadline deadline) {
     FrameHeader header = firstHeader(transport, FrameType::hello, sizeof(HelloFrame), deadline);
     HelloFrame hello;
     transport.readAll(&hello, sizeof hello, deadline);
@@ -81,9 +84,16 @@ void welcome(Transport &transport, const HelloFrame &expected, Deadline deadline
                     "the peer has wire version " + std::to_string(hello.version) + " and pages of " +
                         std::to_string(hello.pageSize) + " bytes",
                     "install the same version of PCLive on both hosts; both need pages of 4096 bytes");
+    StreamNumber number{hello.stream, hello.streams};
+    hello.stream = expected.stream;
+    hello.streams = expected.streams;
     if (CRYPTO_memcmp(&hello, &expected, sizeof hello) != 0)
         throw Error("refused", "a peer with a wrong migration or token");
+    if (!due(number))
+        throw Error("refused", "stream " + std::to_string(number.stream) + " of " +
+                                   std::to_string(number.streams) + " is not waited for");
     sendFirst(transport, FrameType::helloAck, nullptr, 0, deadline);
+    return number;
 }
 
 } // namespace pclive::wire

@@ -18,8 +18,30 @@ Listener::Listener(const std::string &host, uint16_t port, const Identity &ident
         throw systemError("listen", "eventfd", errno);
 }
 
-std::unique_ptr<Channel> Listener::accept(Deadline deadline) {
-    for (int failures = 0; failures < kMaxFailures;) {
+Streams Listener::accept(Deadline deadline) {
+    Streams streams;
+    auto main = acceptOne(
+        [](StreamNumber number) {
+            return number.stream == 0 && number.streams >= 1 && number.streams <= kMaxStreams;
+        },
+        deadline);
+    streams.main = std::move(main.channel);
+    uint16_t count = main.number.streams > 1 ? main.number.streams : 0;
+    streams.pages.resize(count);
+    auto due = [&](StreamNumber number) {
+        return number.streams == count && number.stream >= 1 && number.stream <= count &&
+               !streams.pages[number.stream - 1u];
+    };
+    deadline = after(kStreamsTime);
+    for (uint16_t i = 0; i < count; i++) {
+        auto one = acceptOne(due, deadline);
+        streams.pages[one.number.stream - 1u] = std::move(one.channel);
+    }
+    return streams;
+}
+
+Listener::Accepted Listener::acceptOne(const Due &due, Deadline deadline) {
+    while (failures_ < kMaxFailures) {
         pollfd entries[2] = {{socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
         int ready = poll(entries, 2, pollTime(deadline));
         if (entries[1].revents)
@@ -31,10 +53,9 @@ std::unique_ptr<Channel> Listener::accept(Deadline deadline) {
         if (!connection)
             continue; // it went away again, or a signal
         try {
-            auto transport = tryOne(std::move(connection), std::min(deadline, after(kHandshakeTime)));
-            return std::unique_ptr<Channel>(new Channel(std::move(transport)));
+            return tryOne(std::move(connection), due, std::min(deadline, after(kHandshakeTime)));
         } catch (const Error &error) {
-            failures++;
+            failures_++;
             std::fprintf(stderr, "refused a connection: %s\n", error.what());
         }
     }
@@ -42,11 +63,11 @@ std::unique_ptr<Channel> Listener::accept(Deadline deadline) {
                 "somebody else uses this port, or the hosts' certificates do not fit");
 }
 
-std::unique_ptr<Transport> Listener::tryOne(Fd connection, Deadline deadline) const {
+Listener::Accepted Listener::tryOne(Fd connection, const Due &due, Deadline deadline) const {
     prepareTcp(connection.get());
     auto transport = std::make_unique<Transport>(std::move(connection), context_, deadline);
-    welcome(*transport, expected_, deadline);
-    return transport;
+    StreamNumber number = welcome(*transport, expected_, due, deadline);
+    return {std::unique_ptr<Channel>(new Channel(std::move(transport), number)), number};
 }
 
 void Listener::cancel() noexcept {

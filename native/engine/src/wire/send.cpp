@@ -10,31 +10,37 @@
 namespace pclive::wire {
 namespace {
 
+/// Returns the number of frames.
 template <class Entry>
-void sendList(Channel &channel, FrameType type, uint32_t vpid, std::span<const Entry> list, bool markMore) {
+uint64_t sendList(Channel &channel, FrameType type, uint32_t vpid, std::span<const Entry> list,
+                  bool markMore) {
+    uint64_t frames = 0;
     do {
+        frames++;
         auto part = list.first(std::min(list.size(), kMaxRangesPerFrame));
         list = list.subspan(part.size());
         ListFrame head{vpid, static_cast<uint32_t>(part.size())};
         iovec parts[2] = {{&head, sizeof head}, {const_cast<Entry *>(part.data()), part.size_bytes()}};
         channel.send(type, parts, markMore && !list.empty() ? kFlagMore : 0);
     } while (!list.empty());
+    return frames;
 }
 
 } // namespace
 
-void sendLayout(Channel &channel, uint32_t vpid, std::span<const AreaEntry> areas) {
-    sendList(channel, FrameType::layout, vpid, areas, true);
+uint64_t sendLayout(Channel &channel, uint32_t vpid, std::span<const AreaEntry> areas) {
+    return sendList(channel, FrameType::layout, vpid, areas, true);
 }
 
-void sendRanges(Channel &channel, FrameType type, uint32_t vpid, std::span<const RangeEntry> ranges) {
+uint64_t sendRanges(Channel &channel, FrameType type, uint32_t vpid, std::span<const RangeEntry> ranges) {
     if (type == FrameType::absent && ranges.empty())
-        return;
-    sendList(channel, type, vpid, ranges, type == FrameType::present);
+        return 0;
+    return sendList(channel, type, vpid, ranges, type == FrameType::present);
 }
 
-void sendPages(Channel &channel, uint32_t vpid, std::span<const RunEntry> runs, std::span<const iovec> data) {
-    ListFrame head{vpid, static_cast<uint32_t>(runs.size())};
+void sendPages(Channel &channel, uint32_t vpid, std::span<const RunEntry> runs, std::span<const iovec> data,
+               uint64_t position) {
+    PagesFrame head{vpid, static_cast<uint32_t>(runs.size()), position};
     std::vector<iovec> parts{{&head, sizeof head}, {const_cast<RunEntry *>(runs.data()), runs.size_bytes()}};
     parts.insert(parts.end(), data.begin(), data.end());
     channel.send(FrameType::pages, parts);

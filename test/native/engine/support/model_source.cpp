@@ -18,11 +18,13 @@ void fillPage(uint8_t *page, uint64_t seed) {
 
 void ModelSource::begin(uint32_t vpid) {
     processes_[vpid] = {};
+    streams_.position++;
     channel_.send(FrameType::process, ProcessFrame{vpid, 0});
 }
 
 void ModelSource::gone(uint32_t vpid) {
     processes_.erase(vpid);
+    streams_.position++;
     channel_.send(FrameType::processGone, ProcessFrame{vpid, 0});
 }
 
@@ -34,7 +36,7 @@ void ModelSource::layout(uint32_t vpid, std::vector<AreaEntry> areas) {
             return page.first >= area.start && page.first < area.end;
         });
     });
-    sendLayout(channel_, vpid, process.areas);
+    streams_.position += sendLayout(channel_, vpid, process.areas);
 }
 
 void ModelSource::sendRun(uint32_t vpid, uint64_t start, uint32_t pages) {
@@ -45,7 +47,9 @@ void ModelSource::sendRun(uint32_t vpid, uint64_t start, uint32_t pages) {
     }
     RunEntry run{start, pages, 0};
     iovec part{data.data(), data.size()};
-    sendPages(channel_, vpid, std::span(&run, 1), std::span<const iovec>(&part, 1));
+    auto &others = streams_.pages;
+    auto &channel = others.empty() ? channel_ : *others[seed_ % others.size()];
+    sendPages(channel, vpid, std::span(&run, 1), std::span<const iovec>(&part, 1), streams_.position);
     roundPages_ += pages;
 }
 
@@ -65,16 +69,18 @@ void ModelSource::forget(uint32_t vpid, uint64_t start, uint64_t end) {
 void ModelSource::absent(uint32_t vpid, uint64_t start, uint64_t end) {
     forget(vpid, start, end);
     RangeEntry range{start, end};
-    sendRanges(channel_, FrameType::absent, vpid, std::span(&range, 1));
+    streams_.position += sendRanges(channel_, FrameType::absent, vpid, std::span(&range, 1));
 }
 
 RoundAckFrame ModelSource::endRound() {
+    streams_.position++;
     channel_.send(FrameType::roundEnd, RoundEndFrame{++round_, 0, roundPages_});
     roundPages_ = 0;
     return channel_.expect<RoundAckFrame>(FrameType::roundAck, after(seconds(20)));
 }
 
 void ModelSource::beginFinal() {
+    streams_.position++;
     channel_.send(FrameType::finalBegin);
     roundPages_ = 0;
 }
@@ -92,8 +98,9 @@ uint64_t ModelSource::endFinal() {
                 ranges.push_back({address, address + kPageSize});
         }
         present += process.pages.size();
-        sendRanges(channel_, FrameType::present, vpid, ranges);
+        streams_.position += sendRanges(channel_, FrameType::present, vpid, ranges);
     }
+    streams_.position++;
     channel_.send(FrameType::finalEnd, FinalEndFrame{roundPages_, present});
     return channel_.expect<FinalAckFrame>(FrameType::finalAck, after(seconds(20))).stagedBytes;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "wire/send.hpp"
+#include "wire/streams.hpp"
 #include <map>
 #include <vector>
 
@@ -19,7 +20,7 @@ class ModelSource {
         std::map<uint64_t, uint64_t> pages; // address -> seed
     };
 
-    explicit ModelSource(wire::Channel &channel) : channel_(channel) {}
+    explicit ModelSource(wire::Streams &streams) : streams_(streams), channel_(*streams.main) {}
 
     Process &process(uint32_t vpid) { return processes_[vpid]; }
     void begin(uint32_t vpid);
@@ -39,6 +40,7 @@ class ModelSource {
   private:
     void sendRun(uint32_t vpid, uint64_t start, uint32_t pages);
 
+    wire::Streams &streams_;
     wire::Channel &channel_;
     std::map<uint32_t, Process> processes_;
     uint32_t round_ = 0;
