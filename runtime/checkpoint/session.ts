@@ -9,7 +9,7 @@ import { attempt } from "../migration/deadline.js";
 import { Engine } from "../migration/engine.js";
 import type { EngineEvent } from "../migration/engine-messages.js";
 import { MigrationError } from "../migration/error.js";
-import { PLACES, type Places, Scratch } from "../migration/scratch.js";
+import { PLACES, type Places, Scratch, SPOOL } from "../migration/scratch.js";
 import type { Cgroup, SourceContainer, Tracker } from "../migration/types.js";
 
 export interface SessionOptions {
@@ -28,7 +28,6 @@ export interface SessionOptions {
 /** The code of the error that tells that a checkpoint can be taken, but not while the container runs. */
 export const PLAIN_ONLY = "plain-only";
 
-const SPOOL = "/var/lib/pclive/spool";
 const BEGIN_MS = 30_000;
 
 export class CheckpointSession {

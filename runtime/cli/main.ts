@@ -42,6 +42,11 @@ function addMigrate(program: Command): void {
     .option("--max-rounds <n>", "switch over after so many rounds at the latest", "100")
     .option("--timeout <duration>", "give up after this time; the container then runs on here", "10m")
     .option("--bandwidth <bytes>", "send at most so many bytes a second, e.g. 500M")
+    .option(
+      "--stage-after <round>",
+      "keep memory in a file there until this round has ended, or auto",
+      "auto",
+    )
     .option("--streams <n>", "connections that memory goes over, 1 to 16, or auto", "auto")
     .option("--cpu <percent>", "of one processor, for each of the two engines until the pause, e.g. 50")
     .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")

@@ -24,6 +24,7 @@ export interface MigrateOptions {
   maxRounds: string;
   timeout: string;
   bandwidth?: string;
+  stageAfter?: string;
   streams?: string;
   cpu?: string;
   tracker: string;
@@ -53,6 +54,7 @@ export function buildRequest(
     maxRounds,
     timeoutMs: duration("timeout", options.timeout),
     bandwidth: size("bandwidth", options.bandwidth),
+    ...stageAfter(options.stageAfter, maxRounds),
     streams: options.streams === "auto" ? 0 : whole("streams", options.streams, 1, MAX_STREAMS),
     cpuPercent: whole("cpu", options.cpu, MIN_CPU_PERCENT, MAX_CPU_PERCENT),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
@@ -61,6 +63,11 @@ export function buildRequest(
     autoConverge: options.autoConverge === true,
     notConverging: oneOf("not-converging", options.notConverging, ["move", "stay"]),
   };
+}
+
+/** Absent: the destination decides. */
+function stageAfter(text = "auto", maxRounds: number): { stageAfter?: number } {
+  return text === "auto" ? {} : { stageAfter: whole("stage-after", text, 0, maxRounds - 1) };
 }
 
 /** Runs the migration to its end. The first SIGINT cancels it, the second leaves it to the agent. */

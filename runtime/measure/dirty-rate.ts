@@ -61,7 +61,7 @@ export function foresee(samples: readonly Sample[], memoryBytes: number, questio
   const outcome: Outcome = simulate(
     writer,
     { throughput: question.throughput, costs },
-    { ...options, bandwidth: 0, autoConverge: false },
+    { ...options, bandwidth: 0, autoConverge: false, stageAfter: 0 },
   );
   return { outcome, fixedMs: total(costs) };
 }

@@ -39,6 +39,8 @@ export const answers = {
     sendMs: ms,
     totalMs: ms,
     knownPages: count,
+    /** Of the peer: received, not yet in place. */
+    backlogBytes: count.default(0),
   }),
   look: z.object({
     processes: count,

@@ -16,6 +16,9 @@ export interface Places {
   readonly logDir: string;
 }
 
+/** On a disk: unlinked files for memory that waits, or for which there is no memory. */
+export const SPOOL = "/var/lib/pclive/spool";
+
 export const PLACES: Places = { runDir: "/run/pclive/m", logDir: "/var/log/pclive" };
 
 /** A socket's path has 108 bytes in the kernel. */

@@ -40,6 +40,7 @@ const destinationSchema = z.object({
   token,
   tls,
   descriptorsJson: z.string().max(16384),
+  stageAfter: z.number().int().min(0).max(999),
   cpuPercent,
   netns,
   trace: z.boolean(),

@@ -200,7 +200,8 @@ class Service {
     request: DestinationRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.DestinationPrepareResponse.$Properties> {
-    const { migration, strategy, listenHost, tls, descriptorsJson, netns, trace, cpuPercent } = request;
+    const { migration, strategy, listenHost, tls, descriptorsJson, netns, trace, stageAfter, cpuPercent } =
+      request;
     const container = this.#registry.container(request.id);
     const incoming = this.#registry.incoming(migration, container);
     const move = new DestinationMigration(destinationContainer(container, incoming), {
@@ -209,6 +210,7 @@ class Service {
       listen: { host: listenHost, token: tokenText(request.token), tls },
       descriptorsJson,
       trace,
+      stageAfter,
       cpuPercent,
       libDir: this.host.libDir,
       records: this.#records,

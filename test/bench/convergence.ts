@@ -32,7 +32,14 @@ const CASES: readonly Case[] = [
 
 export function convergenceTable(): string {
   const rows = CASES.map(({ name, writer, link, autoConverge = false }) => {
-    const options = { targetMs: 150, maxRounds: 100, maxMs: 300_000, bandwidth: 0, autoConverge };
+    const options = {
+      targetMs: 150,
+      maxRounds: 100,
+      maxMs: 300_000,
+      bandwidth: 0,
+      autoConverge,
+      stageAfter: 0,
+    };
     const outcome = simulate(writer, { throughput: link * MB, costs: COSTS }, options);
     return [
       name,

@@ -29,6 +29,7 @@ export interface MigrateWords {
   readonly trace?: string;
   readonly stageAfter?: number;
   readonly cpu?: number;
+  readonly stageAfter?: number;
   readonly streams?: number;
 }
 
@@ -53,6 +54,7 @@ export async function migrate(
   if (words.bandwidth !== undefined) flags.push("--bandwidth", words.bandwidth);
   if (words.cpu !== undefined) flags.push("--cpu", String(words.cpu));
   if (words.streams !== undefined) flags.push("--streams", String(words.streams));
+  if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));
   if (words.notConverging !== undefined) flags.push("--not-converging", words.notConverging);
   if (words.trace !== undefined) flags.push("--trace", words.trace);
   if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));

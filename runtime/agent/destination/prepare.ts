@@ -20,6 +20,8 @@ const TOKEN_BYTES = 32;
 
 /** What the source asks of the engine here. */
 export const pacingSchema = z.object({
+  /** The round at whose end memory is put in place; until then it waits in a file. */
+  stageAfter: z.int().min(0).max(999),
   /** Of one processor, in the rounds; 0: no limit. */
   cpuPercent: z.int().min(0).max(100_000),
 });
@@ -27,6 +29,7 @@ export type Pacing = z.output<typeof pacingSchema>;
 
 export interface PreparedContainer {
   readonly port: number;
+  readonly stageAfter: number;
   readonly token: Buffer;
   /** The mounted root file system, into which the writable layer goes. */
   readonly rootfs: string;
@@ -42,7 +45,7 @@ export async function prepareArrival(
   manifest: Manifest,
   pacing: Pacing,
 ): Promise<PreparedContainer> {
-  const { migration } = arrival.entry;
+  const { migration, strategy } = arrival.entry;
   const ns = context.containerd.namespace(manifest.namespace, leaseName(migration));
   const [top] = await Promise.all([
     installImage(ns, manifest.snapshotter, manifest.image, migration),
@@ -54,6 +57,7 @@ export async function prepareArrival(
   return {
     port,
     token,
+    stageAfter: strategy === "pipelined" ? pacing.stageAfter : 0,
     rootfs: join(bundlePath(context.config, manifest.namespace, manifest.container), "rootfs"),
   };
 }
@@ -128,6 +132,7 @@ async function prepareShim(
         netns: manifest.network.kind === "path" ? manifest.network.path : "",
         trace: arrival.recorder !== undefined,
         cpuPercent: pacing.cpuPercent,
+        stageAfter: pacing.stageAfter,
       },
       { timeoutMs: PREPARE_MS },
     );

@@ -28,10 +28,11 @@ import { callerAddress, requireCaller } from "../peer.js";
 import type { Live } from "../registry.js";
 import { Unpacker } from "../rootfs/archive.js";
 import { fromShim } from "../shim-client.js";
-import { arch, PROTOCOL } from "../system.js";
+import { arch, availableMemory, PROTOCOL } from "../system.js";
 import { Arrival, leaseName } from "./arrival.js";
 import type { Arrivals } from "./arrivals.js";
 import { type Pacing, type PreparedContainer, pacingSchema, prepareArrival } from "./prepare.js";
+import { chooseStageAfter } from "./stage-after.js";
 
 type In = pclive.peer.v1.ToDestination;
 type Out = pclive.peer.v1.IToSource;
@@ -114,11 +115,13 @@ export class DestinationSession {
     const { arrival, manifest } = await this.accept(open);
     await this.takeImage(arrival, manifest);
     this.phase("prepare");
-    const prepared = await prepareArrival(this.context, arrival, manifest, pacing(open));
+    const prepared = await prepareArrival(this.context, arrival, manifest, pacing(open, manifest));
     this.prepared = prepared;
     this.lost.signal.throwIfAborted();
     const host = this.context.config.advertise ?? specific(this.context.config.listen.host);
-    await this.send({ prepared: { host, port: prepared.port, token: prepared.token } });
+    await this.send({
+      prepared: { host, port: prepared.port, token: prepared.token, stageAfter: prepared.stageAfter },
+    });
     this.phase("receiving");
     const addressMoved = this.inbox.next("switchover", WHOLE_MS).then(() => arrival.moveAddress());
     addressMoved.catch((error: unknown) => this.lose(AgentError.from(error)));
@@ -331,8 +334,9 @@ export function checkVersion(version: pclive.peer.v1.IVersion): void {
 }
 
 /** How the engine shall take the memory. @throws AgentError PROTOCOL */
-function pacing(open: pclive.peer.v1.IOpen): Pacing {
-  return checked(pacingSchema, { cpuPercent: open.cpuPercent ?? 0 }, "a bound of the engine");
+function pacing(open: pclive.peer.v1.IOpen, manifest: Manifest): Pacing {
+  const stageAfter = open.stageAfter ?? chooseStageAfter(manifest.memory.resident, availableMemory());
+  return checked(pacingSchema, { cpuPercent: open.cpuPercent ?? 0, stageAfter }, "a bound of the engine");
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {

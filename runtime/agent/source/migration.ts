@@ -55,6 +55,8 @@ export interface Running {
   readonly stream: PeerStream;
   readonly shim: ShimClient;
   readonly rootfs: RootfsSync;
+  /** The round at whose end the destination begins to put memory in place. */
+  readonly stageAfter: number;
   readonly figures: Figures;
   readonly recorder: Recorder;
   readonly signal: AbortSignal;
@@ -175,6 +177,7 @@ export class SourceMigration implements Live {
         manifestJson: formatManifest(manifest),
         trace: this.request.trace,
         cpuPercent: this.request.cpuPercent,
+        stageAfter: this.request.stageAfter ?? null,
       },
     });
     await this.sendImage(stream, subject, manifest);
@@ -190,7 +193,7 @@ export class SourceMigration implements Live {
     );
     await this.begin(shim, manifest, prepared, address);
     const layer = await writableLayer(this.context, subject);
-    return this.running(subject, stream, shim, new RootfsSync(layer, stream));
+    return this.running(subject, stream, shim, new RootfsSync(layer, stream), prepared.stageAfter ?? 0);
   }
 
   /** From now on there is something to clean up after a restart. */
@@ -254,7 +257,13 @@ export class SourceMigration implements Live {
     this.figures.tracker = tracker;
   }
 
-  private running(subject: Subject, stream: PeerStream, shim: ShimClient, rootfs: RootfsSync): Running {
+  private running(
+    subject: Subject,
+    stream: PeerStream,
+    shim: ShimClient,
+    rootfs: RootfsSync,
+    stageAfter: number,
+  ): Running {
     return {
       context: this.context,
       request: this.request,
@@ -264,6 +273,7 @@ export class SourceMigration implements Live {
       stream,
       shim,
       rootfs,
+      stageAfter,
       figures: this.figures,
       recorder: this.recorder,
       signal: this.abort.signal,

@@ -30,6 +30,13 @@ const schema = z.object({
     .transform((ms) => orDefault(ms, DEFAULTS.timeoutMs)),
   /** bytes/s; 0: no limit */
   bandwidth: z.int().min(0),
+  /** Undefined: the destination decides */
+  stageAfter: z
+    .int()
+    .min(0)
+    .max(999)
+    .nullish()
+    .transform((round) => round ?? undefined),
   /** 0: as many as are worth it */
   streams: z.int().min(0).max(16),
   /** Of one processor, for each engine; 0: no limit */
@@ -50,7 +57,7 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 /** Fields at their default are not own properties of a decoded message. */
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
-  const { autoConverge, notConverging, trace, keepStopped, streams, cpuPercent } = m;
-  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker, streams, cpuPercent };
+  const { autoConverge, notConverging, trace, keepStopped, streams, cpuPercent, stageAfter } = m;
+  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker, streams, cpuPercent, stageAfter };
   return { container, namespace, host, ...asked, autoConverge, notConverging, trace, keepStopped };
 }

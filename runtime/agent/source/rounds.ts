@@ -42,6 +42,7 @@ async function untilEnough(running: Running): Promise<Extract<Decision, { kind: 
     maxMs: running.remaining() * ROUNDS_SHARE,
     bandwidth: request.bandwidth,
     autoConverge: request.autoConverge,
+    stageAfter: running.stageAfter,
   });
   const where = { peer: running.peer, strategy: request.strategy };
   const history = await context.costs.read();
@@ -55,7 +56,7 @@ async function untilEnough(running: Running): Promise<Extract<Decision, { kind: 
       bytes: report.bytes,
       totalMs: report.totalMs,
       intervalMs: previous === undefined ? 0 : began - previous,
-      backlogBytes: stream.backlog,
+      backlogBytes: report.backlogBytes,
       costs: estimate(weight, where, history),
     });
     previous = began;

@@ -19,9 +19,6 @@ const CLOCK_MS = 10_000;
 export class PeerStream {
   private readonly stream: ClientDuplexStream<Out, In>;
   private readonly inbox = new Inbox<In>();
-  /** Newest figures of the destination's staging. */
-  staged = 0;
-  backlog = 0;
   private readonly readings: ClockReading[] = [];
 
   constructor(peer: Peer) {
@@ -89,9 +86,7 @@ export class PeerStream {
   private receive(message: In, name: string): void {
     switch (message.message) {
       case "progress":
-        this.staged = message.progress?.stagedBytes ?? 0;
-        this.backlog = message.progress?.backlogBytes ?? 0;
-        return;
+        return; // the rounds tell the same
       case "refused": {
         const { code, message: text, remedy } = message.refused ?? {};
         this.inbox.fail(

@@ -25,6 +25,8 @@ export interface PolicyOptions {
   readonly bandwidth: number;
   /** Whether the container may be slowed down. */
   readonly autoConverge: boolean;
+  /** Until the end of this round the destination puts nothing in place. */
+  readonly stageAfter: number;
 }
 
 export interface RoundSample {
@@ -95,6 +97,8 @@ export class ConvergencePolicy {
   /** The shortest pause that was to be had so far. */
   #best = Infinity;
   #state: State = { kind: "copying" };
+  /** The least that the destination had left to do, and when. */
+  #backlog = { bytes: Infinity, sinceMs: 0 };
 
   constructor(private readonly options: PolicyOptions) {
     const { bandwidth } = options;
@@ -153,6 +157,8 @@ export class ConvergencePolicy {
       return over("max-time", `rounds have taken ${Math.round(maxMs / 1000)} s, half of --timeout`);
     if (!this.#model.known) return again();
     if (now <= targetMs) return over("target", "");
+    if (this.#rounds <= this.options.stageAfter) return again();
+    if (this.#catchesUp(round)) return again(WATCH_EVERY_MS);
     if (this.#sent >= Math.max(ALWAYS_BYTES, MAX_TIMES * this.#first))
       return over("max-bytes", `does not converge: ${MAX_TIMES} times its memory was sent`);
     if (this.#hidden(round)) {
@@ -168,6 +174,13 @@ export class ConvergencePolicy {
       return again();
     }
     return this.#watch(round, now);
+  }
+
+  /** Whether the destination still puts in place what it has received, and gets on with it: that is worth waiting for. */
+  #catchesUp({ backlogBytes }: RoundSample): boolean {
+    if ((backlogBytes / this.#throughput) * 1000 < WORTHWHILE.ms) return false;
+    if (backlogBytes < this.#backlog.bytes) this.#backlog = { bytes: backlogBytes, sinceMs: this.#elapsedMs };
+    return this.#elapsedMs - this.#backlog.sinceMs < WATCH_MS;
   }
 
   /** Whether a switchover after one round more would be better than any so far. */

@@ -32,7 +32,7 @@ struct Migration {
     std::unique_ptr<ModelSource> source;
     uint64_t files = 0, bytes = 0;
 
-    explicit Migration(const std::string &strategy, uint16_t count = 1) {
+    explicit Migration(const std::string &strategy, uint16_t count = 1, unsigned stageAfter = 0) {
         mkdir(directory.path("images").c_str(), 0700);
         Identity us = certificates().identity("b", "a");
         Json answer = session->handle(
@@ -44,7 +44,9 @@ struct Migration {
                        {"timeoutMs", 20000u}});
         session->handle("begin", {{"strategy", strategy},
                                   {"imageDir", directory.path("images")},
-                                  {"overlaySocket", directory.path("stage.sock")}});
+                                  {"overlaySocket", directory.path("stage.sock")},
+                                  {"stageAfter", stageAfter},
+                                  {"spool", directory.path()}});
         streams = connectStreams("127.0.0.1", answer["port"].get<uint16_t>(),
                                  certificates().identity("a", "b"), count, after(10s));
         channel = streams.main.get();
@@ -160,9 +162,9 @@ void pipelined() {
 }
 
 /// Random writes, holes and moves in many rounds. A page is sent once at most in each, as by a real source.
-void random(const std::string &strategy, uint16_t streams) {
+void random(const std::string &strategy, uint16_t streams, unsigned stageAfter) {
     for (uint32_t seed = 1; seed <= 3; seed++) {
-        Migration migration(strategy, streams);
+        Migration migration(strategy, streams, stageAfter);
         auto &source = *migration.source;
         std::mt19937 dice(seed);
         auto roll = [&](uint64_t below) { return dice() % below; };
@@ -458,20 +460,25 @@ void speed() {
 
 int main(int argc, char **argv) {
     certificates(); // made before anything forks
-    return runCases({{"requests are checked", requests},
-                     {"pipelined: a migration from the first page to the release", pipelined},
-                     {"pipelined: random rounds", [] { random("pipelined", 1); }},
-                     {"pipelined: random rounds over four streams", [] { random("pipelined", 4); }},
-                     {"a page that never came is an error", inconsistent},
-                     {"streams that make no sense are refused", wrongStreams},
-                     {"streams of pages that make no sense are refused", wrongPageStreams},
-                     {"files that do not belong are refused", wrongFiles},
-                     {"no space", noSpace},
-                     {"stop-and-copy: files, then hold", stopAndCopy},
-                     {"the peer goes away", peerGone},
-                     {"the overlay goes away", overlayGone},
-                     {"the overlay goes away when held", held},
-                     {"abort", aborted},
-                     {"speed", speed}},
-                    argc, argv);
+    return runCases(
+        {{"requests are checked", requests},
+         {"pipelined: a migration from the first page to the release", pipelined},
+         {"pipelined: random rounds", [] { random("pipelined", 1, 0); }},
+         {"pipelined: random rounds over four streams", [] { random("pipelined", 4, 0); }},
+         {"pipelined: random rounds, staged after the third", [] { random("pipelined", 1, 3); }},
+         {"pipelined: random rounds over four streams, staged after the second",
+          [] { random("pipelined", 4, 2); }},
+         {"pipelined: random rounds, staged in the final one", [] { random("pipelined", 3, 100); }},
+         {"a page that never came is an error", inconsistent},
+         {"streams that make no sense are refused", wrongStreams},
+         {"streams of pages that make no sense are refused", wrongPageStreams},
+         {"files that do not belong are refused", wrongFiles},
+         {"no space", noSpace},
+         {"stop-and-copy: files, then hold", stopAndCopy},
+         {"the peer goes away", peerGone},
+         {"the overlay goes away", overlayGone},
+         {"the overlay goes away when held", held},
+         {"abort", aborted},
+         {"speed", speed}},
+        argc, argv);
 }

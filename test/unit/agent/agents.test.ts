@@ -99,7 +99,7 @@ describe("two agents", () => {
   it("answer malformed messages with one clear refusal", async () => {
     const peer = new Peer(a.context, addressOf(b, "b"));
     const version = {
-      protocol: 1,
+      protocol: 2,
       pclive: "0",
       arch: process.arch === "x64" ? "x86_64" : "aarch64",
       kernel: "6",

@@ -58,6 +58,8 @@ describe("pclive migrate's options", () => {
     assert.equal(request.bandwidth, 125e6);
     assert.equal(request.cpuPercent, 50);
     assert.equal(request.streams, 0);
+    assert.equal(request.stageAfter, undefined);
+    assert.equal(buildRequest("c1", "b", { ...OPTIONS, stageAfter: "0" }).stageAfter, 0);
     assert.equal(buildRequest("c1", "b", { ...OPTIONS, streams: "4" }).streams, 4);
     assert.equal(request.maxRounds, 30);
   });
@@ -71,6 +73,8 @@ describe("pclive migrate's options", () => {
       { bandwidth: "much" },
       { cpu: "1" },
       { streams: "0" },
+      { stageAfter: "30" },
+      { stageAfter: "late" },
       { streams: "17" },
       { cpu: "half" },
     ]) {

@@ -18,7 +18,15 @@ function play(
   return simulate(
     container,
     { throughput, costs: COSTS },
-    { targetMs: 150, maxRounds: 200, maxMs: 300_000, bandwidth: 0, autoConverge: false, ...options },
+    {
+      targetMs: 150,
+      maxRounds: 200,
+      maxMs: 300_000,
+      bandwidth: 0,
+      autoConverge: false,
+      stageAfter: 0,
+      ...options,
+    },
   );
 }
 
@@ -112,11 +120,49 @@ describe("when a migration switches over", () => {
 
   it("counts the destination's backlog", () => {
     const policy = () =>
-      new ConvergencePolicy({ targetMs: 150, maxRounds: 9, maxMs: 1e6, bandwidth: 0, autoConverge: false });
+      new ConvergencePolicy({
+        targetMs: 150,
+        maxRounds: 9,
+        maxMs: 1e6,
+        bandwidth: 0,
+        autoConverge: false,
+        stageAfter: 0,
+      });
     const round = { bytes: 100 * MB, totalMs: 100, intervalMs: 1000, costs: COSTS };
     const without = policy().after({ ...round, backlogBytes: 0 }).prediction.downtimeMs;
     const withBacklog = policy().after({ ...round, backlogBytes: 500 * MB }).prediction.downtimeMs;
     assert.ok(withBacklog > without + 300);
+  });
+
+  /** Decisions of a policy that is told of these backlogs, one after each round of an idle container. */
+  function backlogs(stageAfter: number, megabytes: readonly number[]): string[] {
+    const options = {
+      targetMs: 120,
+      maxRounds: 99,
+      maxMs: 1e6,
+      bandwidth: 0,
+      autoConverge: false,
+      stageAfter,
+    };
+    const policy = new ConvergencePolicy(options);
+    return megabytes.map((left, i) => {
+      const bytes = i === 0 ? 1000 * MB : 5 * MB;
+      const intervalMs = i === 0 ? 0 : 210;
+      const round = { bytes, totalMs: bytes / MB, intervalMs, costs: COSTS, backlogBytes: left * MB };
+      const { decision } = policy.after(round);
+      return decision.kind === "switchover" ? decision.reason : decision.kind;
+    });
+  }
+
+  it("waits for the destination to put in place what waits there, as long as that gets on", () => {
+    const waiting = backlogs(3, [1000, 1003, 1005, 800, 500, 200, 0]);
+    assert.deepEqual(waiting.slice(0, 6), Array(6).fill("round"));
+    assert.notEqual(waiting[6], "round");
+  });
+
+  it("does not wait for ever for a destination that does not get on", () => {
+    const decisions = backlogs(0, Array(40).fill(1000));
+    assert.ok(decisions.includes("not-converging"), decisions.join(" "));
   });
 
   it("predicts what a recorded Redis does within a fifth", () => {

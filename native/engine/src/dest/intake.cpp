@@ -18,26 +18,38 @@ double msSince(wire::Clock::time_point begin) {
 Intake::Intake(Events &events, Options options, std::function<void(const Error &)> failed)
     : events_(events), options_(std::move(options)), cpu_(options_.cpuPercent), files_(options_.imageDir) {
     if (options_.strategy == Strategy::precopy) {
-        auto store = std::make_unique<ImageStore>(options_.imageDir);
-        images_ = store.get();
-        store_ = std::move(store);
-        ledger_ = std::make_unique<Ledger>(*store_);
+        images_ = std::make_unique<ImageStore>(options_.imageDir);
+        ledger_ = std::make_unique<Ledger>(*images_);
     }
     overlay_ = std::make_unique<Overlay>(options_.overlaySocket, overlayEvents(failed));
-    if (options_.strategy == Strategy::pipelined) {
-        auto store = std::make_unique<StagingStore>(*overlay_);
-        staging_ = store.get();
-        store_ = std::move(store);
-        ledger_ = std::make_unique<Ledger>(*store_);
-    }
+    if (options_.strategy == Strategy::pipelined)
+        makeStaging();
+    if (delayed_)
+        stager_ = std::make_unique<Stager>(*delayed_, turns_, cpu_, failed);
     if (ledger_)
         pageStreams_ = std::make_unique<PageStreams>(*ledger_, turns_, cpu_, std::move(failed));
+}
+
+/// Whoever works on staged memory ends before the overlay does.
+Intake::~Intake() {
+    abort();
+    stager_.reset();
+    pageStreams_.reset();
+}
+
+void Intake::makeStaging() {
+    staging_ = std::make_unique<StagingStore>(*overlay_);
+    if (options_.stageAfter)
+        delayed_ = std::make_unique<DelayedStore>(*staging_, options_.stageAfter, options_.spool);
+    ledger_ = std::make_unique<Ledger>(delayed_ ? static_cast<Store &>(*delayed_) : *staging_);
 }
 
 void Intake::abort() noexcept {
     cpu_.lift();
     if (pageStreams_)
         pageStreams_->stop();
+    if (stager_)
+        stager_->stop();
     overlay_->abort();
 }
 
@@ -100,14 +112,21 @@ void Intake::takeProcesses(wire::Channel &channel, const wire::Frame &frame) {
     {
         auto turn = turns_.alone();
         ledger_->take(frame);
+        if (delayed_ && frame.type == FrameType::finalBegin)
+            delayed_->begin();
     }
     pageStreams_->after(frame);
+    if (stager_ && (frame.type == FrameType::roundEnd || frame.type == FrameType::finalBegin))
+        stager_->wake();
+    if (stager_ && frame.type == FrameType::finalEnd)
+        stager_->finish();
     answer(channel, frame);
 }
 
 void Intake::answer(wire::Channel &channel, const wire::Frame &frame) {
     if (frame.type == FrameType::roundEnd) {
-        wire::RoundAckFrame ack{ledger_->rounds(), 0, ledger_->stagedBytes(), streams_->bytesQueued()};
+        wire::RoundAckFrame ack{ledger_->rounds(), 0, ledger_->stagedBytes(),
+                                streams_->bytesQueued() + waitingBytes()};
         channel.send(FrameType::roundAck, ack);
         events_.emit(
             "round",

@@ -8,6 +8,7 @@
 #include "dest/files.hpp"
 #include "dest/ledger.hpp"
 #include "dest/page_streams.hpp"
+#include "dest/stager.hpp"
 #include "dest/staging.hpp"
 #include "wire/streams.hpp"
 
@@ -21,11 +22,15 @@ class Intake {
         Strategy strategy;
         std::string imageDir;
         std::string overlaySocket;
+        uint32_t stageAfter = 0; ///< pipelined: pages wait in a file of `spool` until the end of this round
+        std::string spool;
         unsigned cpuPercent = 0; ///< in rounds; 0: no limit
     };
 
     /// `failed` is called on the thread of the overlay or of a stream. Errors: "files", "listen".
     Intake(Events &events, Options options, std::function<void(const Error &)> failed);
+
+    ~Intake();
 
     /// Takes frames until GO, then hands over to CRIU; returns when the overlay has its GO. Errors as the
     /// parts throw.
@@ -33,6 +38,8 @@ class Intake {
 
     void release() { overlay_->release(kReleaseTime); }
     void abort() noexcept;
+    /// Received by the store, not yet in place.
+    [[nodiscard]] uint64_t waitingBytes() const noexcept { return delayed_ ? delayed_->bytes() : 0; }
     [[nodiscard]] uint64_t stagedBytes() const noexcept { return ledger_ ? ledger_->stagedBytes() : 0; }
 
     static constexpr std::chrono::milliseconds kReleaseTime{30000};
@@ -42,6 +49,7 @@ class Intake {
   private:
     OverlayEvents overlayEvents(std::function<void(const Error &)> lost);
     void takeProcesses(wire::Channel &channel, const wire::Frame &frame);
+    void makeStaging();
     void answer(wire::Channel &channel, const wire::Frame &frame);
     void takeGo(wire::Channel &channel, const wire::Frame &frame);
     void handOver(wire::Channel &channel);
@@ -52,12 +60,14 @@ class Intake {
     Options options_;
     CpuLimit cpu_;
     FileSink files_;
-    std::unique_ptr<Store> store_; // none for stop-and-copy
-    StagingStore *staging_ = nullptr;
-    ImageStore *images_ = nullptr;
+    // Of one strategy each; none for stop-and-copy.
+    std::unique_ptr<ImageStore> images_;
+    std::unique_ptr<StagingStore> staging_;
+    std::unique_ptr<DelayedStore> delayed_; // null: nothing waits
     std::unique_ptr<Ledger> ledger_;
     Turns turns_;
     std::unique_ptr<PageStreams> pageStreams_; // none for stop-and-copy
+    std::unique_ptr<Stager> stager_;           // with delayed_
     wire::Streams *streams_ = nullptr;
     std::atomic<double> restoreMs_ = 0; // placing memory after GO
     std::unique_ptr<Overlay> overlay_;  // last: its thread uses the rest

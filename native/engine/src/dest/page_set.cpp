@@ -58,4 +58,11 @@ bool PageSet::anyIn(Range range) const {
     return false;
 }
 
+std::optional<uint64_t> PageSet::blockFrom(uint64_t from) const {
+    for (auto at = blocks_.lower_bound(from); at != blocks_.end(); ++at)
+        if (at->second.count())
+            return at->first;
+    return std::nullopt;
+}
+
 } // namespace pclive::dest

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <map>
+#include <optional>
 
 namespace pclive::dest {
 
@@ -42,6 +43,8 @@ class PageSet {
     }
     [[nodiscard]] uint64_t pages() const { return pages_; }
     [[nodiscard]] bool anyIn(Range range) const;
+    /// The first block at `from` or above that holds a page.
+    [[nodiscard]] std::optional<uint64_t> blockFrom(uint64_t from) const;
 
     /// Calls visit(Range) for each longest run of pages inside `within`, in address order.
     template <class Visit> void forEach(Range within, Visit visit) const;

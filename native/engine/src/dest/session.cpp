@@ -113,8 +113,12 @@ Json DestinationSession::listen(const Json &arguments) {
 }
 
 Json DestinationSession::begin(const Json &arguments) {
-    Intake::Options options{strategyFrom(arguments), stringField(arguments, "imageDir"),
-                            stringField(arguments, "overlaySocket"), cpuPercent(arguments)};
+    Intake::Options options{strategyFrom(arguments),
+                            stringField(arguments, "imageDir"),
+                            stringField(arguments, "overlaySocket"),
+                            static_cast<uint32_t>(numberField(arguments, "stageAfter", 0, 1000, 0)),
+                            stringField(arguments, "spool", ""),
+                            cpuPercent(arguments)};
     std::lock_guard lock(mutex_);
     if (aborted_)
         throw Error("aborted", "the migration was aborted");
@@ -140,9 +144,10 @@ Json DestinationSession::release() {
 
 Json DestinationSession::stats() {
     std::lock_guard lock(mutex_);
-    return {{"stagedBytes", intake_ ? intake_->stagedBytes() : 0},
-            {"backlogBytes", streams_ ? streams_->bytesQueued() : 0},
-            {"wireBytes", streams_ ? streams_->bytesReceived() + streams_->bytesSent() : 0}};
+    return {
+        {"stagedBytes", intake_ ? intake_->stagedBytes() : 0},
+        {"backlogBytes", (streams_ ? streams_->bytesQueued() : 0) + (intake_ ? intake_->waitingBytes() : 0)},
+        {"wireBytes", streams_ ? streams_->bytesReceived() + streams_->bytesSent() : 0}};
 }
 
 Intake &DestinationSession::waitBegun() {
