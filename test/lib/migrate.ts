@@ -29,7 +29,6 @@ export interface MigrateWords {
   readonly trace?: string;
   readonly stageAfter?: number;
   readonly cpu?: number;
-  readonly stageAfter?: number;
   readonly streams?: number;
 }
 
@@ -57,7 +56,6 @@ export async function migrate(
   if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));
   if (words.notConverging !== undefined) flags.push("--not-converging", words.notConverging);
   if (words.trace !== undefined) flags.push("--trace", words.trace);
-  if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));
   if (words.autoConverge === true) flags.push("--auto-converge");
   const child = lab.spawn(from, ["pclive", "migrate", id, to, "--json", ...flags]);
   const events: Event[] = [];

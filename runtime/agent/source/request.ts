@@ -58,6 +58,16 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
   const { autoConverge, notConverging, trace, keepStopped, streams, cpuPercent, stageAfter } = m;
-  const asked = { downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker, streams, cpuPercent, stageAfter };
+  const asked = {
+    downtimeMs,
+    strategy,
+    maxRounds,
+    timeoutMs,
+    bandwidth,
+    tracker,
+    streams,
+    cpuPercent,
+    stageAfter,
+  };
   return { container, namespace, host, ...asked, autoConverge, notConverging, trace, keepStopped };
 }
