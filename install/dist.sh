@@ -13,6 +13,8 @@ mkdir -p "$lib/criu" "$dist/bin" "$dist/lib/systemd/system" "$dist/share/doc/pcl
 
 missing=()
 
+node=$(node -p 'fs.realpathSync(process.execPath)')
+
 # Some packages are CommonJS: inside a module they need a require, and the names that Node gives to such files.
 banner='import { createRequire as __createRequire } from "node:module";
 import { fileURLToPath as __fileURLToPath } from "node:url";
@@ -51,9 +53,26 @@ EOF
 	mv "$dist/bin/$1.new" "$dist/bin/$1"
 }
 
+# The command is started often, and people wait for it: a script with its code cache (install/cli/start.cjs), of a run that connects.
+cli() {
+	local entry=$build/js/runtime/cli/main.js
+	[[ -f $entry ]] || { missing+=(pclive.js); return 0; }
+	"$root/node_modules/.bin/esbuild" "$entry" --bundle --platform=node --format=cjs --target=node20 \
+		--supported:dynamic-import=false --define:WebAssembly=undefined --define:import.meta.url=__file \
+		--alias:jsonc-parser=jsonc-parser/lib/esm/main.js --legal-comments=eof --log-level=warning --outfile="$lib/pclive.js.new"
+	ship "$root/install/cli/start.cjs" "$lib/pclive.cjs"
+	if ! cmp -s "$lib/pclive.js.new" "$lib/pclive.js" || [[ ! -s $lib/pclive.cache ]]; then
+		mv "$lib/pclive.js.new" "$lib/pclive.js"
+		rm -f "$lib/pclive.cache"
+		PCLIVE_KEEP_CODE=$lib/pclive.cache timeout 60 "$node" "$lib/pclive.cjs" --agent /nobody/is/here status >/dev/null 2>&1 || true
+		[[ -s $lib/pclive.cache ]] || missing+=(pclive.cache)
+	fi
+	rm -f "$lib/pclive.js.new"
+}
+
 bundle runtime/agent/main.js pclived.js
-bundle runtime/cli/main.js pclive.js
-# Without it Node would take the files for CommonJS.
+cli
+# Without it Node would take the agent for CommonJS.
 echo '{ "type": "module" }' >"$lib/package.json"
 
 rm -f "$lib/shim.js"
@@ -65,11 +84,10 @@ ship "$build/criu/criu" "$lib/criu/criu"
 ship "$root/install/pclived.service" "$dist/lib/systemd/system/pclived.service"
 for text in "$root/LICENSE" "$root"/LICENSES/*; do ship "$text" "$dist/share/doc/pclive/${text##*/}"; done
 
-node=$(node -p 'fs.realpathSync(process.execPath)')
 # shellcheck disable=SC2016 # the lines are expanded by the launchers
 launchers() {
 	launcher pclived 'exec "$node" --max-semi-space-size=4 --max-old-space-size=512 "$lib/pclived.js" "$@"'
-	launcher pclive 'exec "$node" "$lib/pclive.js" "$@"'
+	launcher pclive 'exec "$node" "$lib/pclive.cjs" "$@"'
 	launcher pclive-criu 'exec "$lib/criu/criu" "$@"'
 }
 launchers

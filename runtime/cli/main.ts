@@ -188,4 +188,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();

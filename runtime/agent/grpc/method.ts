@@ -224,6 +224,11 @@ export function onClientStream<I, O, R, S>(
   };
 }
 
+/** A stream that is destroyed sends nothing any more, not even its status: gRPC takes that from the event. */
+function fail(stream: NodeJS.EventEmitter, error: unknown): void {
+  stream.emit("error", toServiceError(error));
+}
+
 /** Handles one request, many answers: ends the stream when `handle` ends. */
 export function onServerStream<I, O, R, S>(
   m: Method<I, O, R, S>,
@@ -234,7 +239,7 @@ export function onServerStream<I, O, R, S>(
     implementation: ((c: ServerWritableStream<O, R>) => {
       handle(c.request, c).then(
         () => c.end(),
-        (error) => c.destroy(toServiceError(error) as Error),
+        (error) => fail(c, error),
       );
     }) as UntypedHandleCall,
   };
@@ -250,7 +255,7 @@ export function onDuplex<I, O, R, S>(
     implementation: ((c: ServerDuplexStream<O, R>) => {
       handle(c).then(
         () => c.end(),
-        (error) => c.destroy(toServiceError(error) as Error),
+        (error) => fail(c, error),
       );
     }) as UntypedHandleCall,
   };

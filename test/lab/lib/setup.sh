@@ -60,7 +60,7 @@ make_certificates() {
 		! runs_containers "$host" || pairs+=("$host=$(host_address "$host")")
 	done
 	((${#pairs[@]})) || return 0
-	node "$BUILD/dist/lib/pclive/pclive.js" certs --out "$tls" "${pairs[@]}" >"$STATE/logs/certs.log" 2>&1 ||
+	node "$BUILD/dist/lib/pclive/pclive.cjs" certs --out "$tls" "${pairs[@]}" >"$STATE/logs/certs.log" 2>&1 ||
 		fail "pclive certs failed: $(tail -n 3 "$STATE/logs/certs.log" | tr '\n' ' ')" "see $STATE/logs/certs.log"
 }
 

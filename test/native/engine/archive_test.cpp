@@ -69,7 +69,7 @@ struct Image {
 std::string packed(const std::string &directory, bool compress = false) {
     StringSink sink;
     Progress progress;
-    pack(directory, compress, sink, progress);
+    pack(directory, compress, false, sink, progress);
     CHECK(sink.finished);
     return sink.text;
 }
@@ -259,10 +259,10 @@ void whatCannotBePacked() {
     StringSink sink;
     Progress progress;
     std::filesystem::create_symlink("../other", image.directory.path("parent"));
-    throwsCode("images", [&] { pack(image.directory.path(), false, sink, progress); });
+    throwsCode("images", [&] { pack(image.directory.path(), false, false, sink, progress); });
     std::filesystem::remove(image.directory.path("parent"));
     std::filesystem::remove(image.directory.path("inventory.img"));
-    throwsCode("images", [&] { pack(image.directory.path(), false, sink, progress); });
+    throwsCode("images", [&] { pack(image.directory.path(), false, false, sink, progress); });
     CHECK(sink.text.empty());
 }
 
