@@ -1,6 +1,7 @@
 /** A Redis of which checkpoints are taken under load, by stock runC and CRIU or by us, and that is restored from them. */
 import type { Lab } from "../lab/lab.js";
 import { checkpoint, endTask, StockBundle, stockCheckpoint } from "./checkpoint.js";
+import { awaitAnswer } from "./first-answer.js";
 import { Load } from "./load.js";
 import { RedisContainer, type RedisOptions } from "./redis.js";
 import { warmMemory } from "./warm.js";
@@ -86,16 +87,14 @@ export class CheckpointedRedis {
     const { id, address, memoryMb } = redis.options;
     const images = `${FOLDER}/${tool}`;
     const freeWarm = await warmMemory(lab, Math.round(memoryMb * 1.25));
-    const script = `until [ "$(redis-cli -h ${address} ping 2>/dev/null)" = PONG ]; do sleep .005; done; date +%s%3N`;
     try {
       await lab.exec(HOST, ["sh", "-c", `cat ${images}/* >/dev/null`]);
       await freeWarm();
-      const answer = lab.exec("c", ["sh", "-c", script], { timeoutMs: RESTORE_MS });
-      answer.catch(() => undefined);
+      const answer = await awaitAnswer(lab, address, RESTORE_MS);
       const begun = Date.now();
       if (tool === "stock") await bundle.restore(images, RESTORE_MS);
       else await lab.exec(HOST, ["pclive", "restore", id, "--from", images], { timeoutMs: RESTORE_MS });
-      const restoreMs = Number((await answer).stdout) - begun;
+      const restoreMs = (await answer.at) - begun;
       const dataRight = await redis.verify().then(
         () => true,
         () => false,
