@@ -53,13 +53,15 @@ struct RawPair {
 void crc() {
     CHECK(crc32c(0, "123456789", 9) == 0xe3069283);
     std::mt19937 random(1);
-    std::vector<uint8_t> bytes(5000);
+    std::vector<uint8_t> bytes(100'000);
     for (auto &byte : bytes)
         byte = static_cast<uint8_t>(random());
     for (size_t from = 0; from < 16; from++)
-        for (size_t size : {0, 1, 7, 8, 9, 63, 4096})
+        for (size_t size : {0, 1, 7, 8, 9, 63, 4079, 4080, 4081, 4096, 8167, 99'000})
             CHECK(crc32c(0, &bytes[from], size) == crc32cTable(0, &bytes[from], size));
-    CHECK(crc32c(crc32c(0, bytes.data(), 100), &bytes[100], 400) == crc32c(0, bytes.data(), 500));
+    for (size_t split : {100, 4090})
+        CHECK(crc32c(crc32c(0, bytes.data(), split), &bytes[split], 90'000) ==
+              crc32cTable(0, bytes.data(), split + 90'000));
 }
 
 void roundTrip() {
