@@ -51,7 +51,7 @@ const VICTIMS: readonly Victim[] = [
 ];
 
 /** The migration is the agent's: the command only watches. */
-const WATCHER = program("the command", "a", "pclive.js migrate");
+const WATCHER = program("the command", "a", "pclive.cjs migrate");
 
 /** Strikes when it is told to. @returns whether there was a victim; that it is not there in this phase is no failure */
 type Blow = () => Promise<boolean>;

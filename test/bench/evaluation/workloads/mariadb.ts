@@ -6,6 +6,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Lab } from "../../../lab/lab.js";
+import { SHARED, shareFolder } from "../../../lib/shared-folder.js";
 import { readTransactions } from "./transactions.js";
 import {
   ClientProgram,
@@ -19,7 +20,6 @@ import {
 
 const BUILD = "/repo/build/bench";
 const CLIENT = `${BUILD}/mariadb-client`;
-const SHARED = "/shared";
 const TABLES = 4;
 const THREADS = 4;
 /** Transactions a second: 14 to 20 queries each. */
@@ -73,12 +73,11 @@ export function mariadb(kind: keyof typeof KINDS): Workload {
   };
 }
 
-/** The image, sysbench, and one folder for both hosts: they see this machine's build folder, read-only but for this. */
+/** The image, sysbench, and one folder for both hosts. */
 async function prepare(lab: Lab): Promise<void> {
   await promisify(execFile)(IMAGE_SCRIPT, { timeout: 1_500_000 });
   await lab.exec("a", ["ctr", "image", "import", `${BUILD}/mariadb.tar`], { timeoutMs: 120_000 });
-  const share = `mountpoint -q ${SHARED} || { mkdir -p ${SHARED} && mount --bind ${BUILD}/shared ${SHARED} && mount -o remount,rw,bind ${SHARED}; }`;
-  for (const host of ["a", "b"]) await lab.exec(host, ["sh", "-c", share]);
+  await shareFolder(lab);
 }
 
 /** sysbench and the mariadb command on the client host, from the folder that the image script made. */
