@@ -55,11 +55,11 @@ export class CheckpointedRedis {
     const { id, memoryMb } = redis.options;
     const images = `${FOLDER}/${tool}`;
     await lab.exec(HOST, ["rm", "-rf", images]);
-    const freeWarm = await warmMemory(lab, Math.round(memoryMb * WARM));
+    const warm = await warmMemory(lab, Math.round(memoryMb * WARM));
     const load = Load.start(lab, redis, { rate, reads: 0.9, connections: CONNECTIONS });
     try {
       await sleep(SETTLE_MS);
-      await freeWarm();
+      await warm.give();
       const begun = performance.now();
       const frozenMs =
         tool === "stock"
@@ -71,7 +71,7 @@ export class CheckpointedRedis {
       const { stdout } = await lab.exec(HOST, ["du", "-sb", images]);
       return { frozenMs, clientGapMs: client_gap_ms, totalMs, lost, imageBytes: Number.parseInt(stdout, 10) };
     } finally {
-      await freeWarm();
+      await warm.free();
       await load.stop(lab).catch(() => undefined);
     }
   }
@@ -86,10 +86,10 @@ export class CheckpointedRedis {
     const { lab, redis, bundle } = this;
     const { id, address, memoryMb } = redis.options;
     const images = `${FOLDER}/${tool}`;
-    const freeWarm = await warmMemory(lab, Math.round(memoryMb * 1.25));
+    const warm = await warmMemory(lab, Math.round(memoryMb * 1.25));
     try {
       await lab.exec(HOST, ["sh", "-c", `cat ${images}/* >/dev/null`]);
-      await freeWarm();
+      await warm.give();
       const answer = await awaitAnswer(lab, address, RESTORE_MS);
       const begun = Date.now();
       if (tool === "stock") await bundle.restore(images, RESTORE_MS);
@@ -101,6 +101,7 @@ export class CheckpointedRedis {
       );
       return { restoreMs, dataRight };
     } finally {
+      await warm.free();
       if (tool === "stock") await bundle.stop();
       else await this.end();
     }

@@ -3,8 +3,10 @@ import type { Lab } from "../lab/lab.js";
 
 const ASK = `
 const { connect } = require("node:net");
+// Ports that no client of before was given: what CRIU restores must not meet a new connection of the same name.
+let localPort = 10000 + (process.pid % 10) * 2000;
 const ask = () => {
-  const socket = connect(6379, process.argv[1]);
+  const socket = connect({ port: 6379, host: process.argv[1], localPort: localPort++ });
   socket.on("error", () => undefined).on("connect", () => socket.write("PING\\r\\n"));
   socket.on("data", (data) => {
     if (!data.toString().startsWith("+PONG")) return socket.destroy();
@@ -14,7 +16,7 @@ const ask = () => {
   socket.setTimeout(1000, () => socket.destroy());
 };
 console.log("asking");
-setInterval(ask, 5);
+setInterval(ask, 10);
 `;
 
 export interface FirstAnswer {

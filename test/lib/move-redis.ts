@@ -51,11 +51,11 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
       migrate === "stock" && stock
         ? stock.run(onEvent)
         : migrateOrThrow(lab, source, options.id, destination, migrate as MigrateWords, onEvent);
-    const freeWarm = await warmMemory(lab, options.warmMb);
+    const warm = await warmMemory(lab, options.warmMb);
     say(
       `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
     );
-    const moved = await moveUnderLoad(lab, options, Load.start(lab, redis, options.load), move, freeWarm);
+    const moved = await moveUnderLoad(lab, options, Load.start(lab, redis, options.load), move, warm.free);
     const digestAfter = await redis.digest();
     return {
       ...moved,

@@ -4,17 +4,31 @@
  */
 import type { Lab } from "../lab/lab.js";
 
-/** Holds touched memory on host c until it is told to free it, which may be told more than once. */
-export async function warmMemory(lab: Lab, megabytes: number): Promise<() => Promise<void>> {
-  if (megabytes === 0) return async () => undefined;
+/** Touched memory that is held on host c. */
+export interface WarmMemory {
+  /** From now on as much becomes free as others take. */
+  give(): Promise<void>;
+  /** Frees all that is left; may be called more than once. */
+  free(): Promise<void>;
+}
+
+const NOTHING: WarmMemory = { give: async () => undefined, free: async () => undefined };
+
+export async function warmMemory(lab: Lab, megabytes: number): Promise<WarmMemory> {
+  if (megabytes === 0) return NOTHING;
   const child = lab.spawn("c", ["/repo/build/programs/warm/warm", String(megabytes)]);
   const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once("data", () => resolve());
     child.once("close", () => reject(new Error("the warming program ended early")));
   });
-  return async () => {
-    await lab.exec("c", ["pkill", "-KILL", "-x", "warm"]).catch(() => undefined);
-    await gone;
+  const signal = (name: string) =>
+    lab.exec("c", ["pkill", `-${name}`, "-x", "warm"]).then(
+      () => undefined,
+      () => undefined,
+    );
+  return {
+    give: () => signal("USR1"),
+    free: () => signal("KILL").then(() => gone),
   };
 }

@@ -33,7 +33,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
   let running: Running | undefined;
   try {
     running = await workload.start({ lab, host: FROM, id, address }, test.memoryMb);
-    const freeWarm = await warmMemory(lab, Math.round(test.memoryMb * 1.25));
+    const warm = await warmMemory(lab, Math.round(test.memoryMb * 1.25));
     const samplers = [FROM, TO].map((host) => HostSampler.start(lab, host));
     const route = { from: FROM, to: TO, settleMs: SETTLE_MS };
     const words = wordsOf(test.strategy, trace);
@@ -42,7 +42,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
       route,
       running.load(),
       (onEvent) => migrateOrThrow(lab, FROM, id, TO, words, onEvent),
-      freeWarm,
+      warm.free,
     ).finally(() => Promise.all(samplers.map((sampler) => sampler.stop())));
     const [from = [], to = []] = await Promise.all(samplers.map((sampler) => sampler.stop()));
     await running.verify();
