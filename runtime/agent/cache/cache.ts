@@ -8,7 +8,7 @@ import { syncFolder } from "../../durable.js";
 import { formatBytes } from "../../format.js";
 import { AgentError } from "../errors.js";
 import { freeDisk } from "../system.js";
-import { bytesOf, type Entry, filesOf, readEntry } from "./entry.js";
+import { type Entry, filesOf, readEntry, totalOf } from "./entry.js";
 import { folderName } from "./name.js";
 
 /** What else lives on that disk must go on. */
@@ -103,10 +103,6 @@ export class Cache {
     return folder;
   }
 
-  async used(): Promise<number> {
-    return (await this.list()).reduce((sum, one) => sum + bytesOf(one), 0);
-  }
-
   get limit(): number {
     return this.maxBytes;
   }
@@ -117,7 +113,7 @@ export class Cache {
    */
   async reserve(id: string, bytes: number): Promise<() => void> {
     const others = [...this.#arriving].reduce((sum, [other, size]) => sum + (other === id ? 0 : size), 0);
-    const taken = (await this.used()) + others;
+    const taken = totalOf(await this.list()) + others;
     if (taken + bytes > this.maxBytes) {
       throw new AgentError(
         "REFUSED",

@@ -5,18 +5,10 @@ import { z } from "zod";
 import { writeDurably } from "../../durable.js";
 import { hostName } from "../config.js";
 import { identifier, type Manifest, parseManifest } from "../manifest.js";
-import { imageName } from "../protect/record.js";
+import { imageLink } from "../protect/record.js";
 import { cacheName } from "./name.js";
 
-const part = z.object({
-  name: imageName,
-  /** Of the image beside it that it needs; empty: it is complete. */
-  parent: z.union([imageName, z.literal("")]),
-  /** Unix time, ms, at which its checkpoint was begun. */
-  at: z.number(),
-  bytes: z.number(),
-});
-export type Part = z.infer<typeof part>;
+export type Part = z.infer<typeof imageLink>;
 
 const entry = z.object({
   version: z.literal(1),
@@ -26,7 +18,7 @@ const entry = z.object({
   /** The host that has sent it. */
   source: hostName,
   /** Each but the first needs the one before. */
-  parts: z.array(part).min(1).max(64),
+  parts: z.array(imageLink).min(1).max(64),
 });
 export type Entry = z.infer<typeof entry>;
 
@@ -77,4 +69,8 @@ export function newestOf({ parts }: Entry): Part {
 
 export function bytesOf({ parts }: Entry): number {
   return parts.reduce((sum, one) => sum + one.bytes, 0);
+}
+
+export function totalOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, one) => sum + bytesOf(one), 0);
 }

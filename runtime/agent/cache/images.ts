@@ -1,12 +1,12 @@
 /** `pclive images`: what the cache has. */
 import type { pclive } from "#protos/agent";
 import type { Cache } from "./cache.js";
-import { bytesOf, type Entry, newestOf } from "./entry.js";
+import { bytesOf, type Entry, newestOf, totalOf } from "./entry.js";
 import { checkedName } from "./name.js";
 
 export async function listImages(cache: Cache): Promise<pclive.agent.v1.IImageList> {
-  const images = (await cache.list()).map(describe);
-  return { images, bytes: await cache.used(), maxBytes: cache.limit };
+  const entries = await cache.list();
+  return { images: entries.map(describe), bytes: totalOf(entries), maxBytes: cache.limit };
 }
 
 /** @throws AgentError IMAGE_NOT_FOUND, BUSY, USAGE */

@@ -9,15 +9,17 @@ import { identifier } from "../manifest.js";
 /** Of an image's folder, in which order counts. */
 export const imageName = z.string().regex(/^\d{6,12}$/);
 
-const image = z.object({
+/** One image of several that lie beside each other. */
+export const imageLink = z.object({
   name: imageName,
+  /** Of the image beside it that it needs; empty: it is complete. */
   parent: z.union([imageName, z.literal("")]),
   /** Unix time, ms, at which it was begun: what it holds is a little younger. */
   at: z.number(),
   bytes: z.number(),
-  frozenMs: z.number(),
-  totalMs: z.number(),
 });
+
+const image = imageLink.extend({ frozenMs: z.number(), totalMs: z.number() });
 export type ProtectedImage = z.infer<typeof image>;
 
 const record = z.object({

@@ -28,6 +28,13 @@ const COLUMNS = 2;
 const HOST_COLUMNS = 3;
 const BEFORE_S = 8;
 const AFTER_S = 5;
+const LINE = { type: "line", strokeWidth: 1.5, clip: true } as const;
+const FROM_FREEZE = {
+  field: "at",
+  type: "quantitative" as const,
+  title: "seconds from the freeze",
+  scale: { domain: [-BEFORE_S, AFTER_S] },
+};
 
 /** Workload, memory and link: what strategies are compared at. */
 export function settingOf({ workload, memoryMb, linkMbit }: Moved): string {
@@ -81,14 +88,9 @@ function throughput(moved: readonly Moved[]): Picture {
             encoding: { x: { datum: 0, type: "quantitative" } },
           },
           {
-            mark: { type: "line", strokeWidth: 1.5, clip: true },
+            mark: LINE,
             encoding: {
-              x: {
-                field: "at",
-                type: "quantitative",
-                title: "seconds from the freeze",
-                scale: { domain: [-BEFORE_S, AFTER_S] },
-              },
+              x: FROM_FREEZE,
               y: {
                 field: "share",
                 type: "quantitative",
@@ -203,14 +205,9 @@ function hosts(moved: readonly Moved[], figure: HostFigure): Picture {
       spec: {
         width: 300,
         height: 100,
-        mark: { type: "line", strokeWidth: 1.5, clip: true },
+        mark: LINE,
         encoding: {
-          x: {
-            field: "at",
-            type: "quantitative",
-            title: "seconds from the freeze",
-            scale: { domain: [-BEFORE_S, AFTER_S] },
-          },
+          x: FROM_FREEZE,
           y: { field: "value", type: "quantitative", title: figure.unit },
           color: {
             field: "role",
