@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { isAlive } from "./lib/daemon.js";
 import { Events } from "./lib/events.js";
 import { Host } from "./lib/host.js";
-import { holdings, inventory, mustBeGone } from "./lib/leaks.js";
+import { holdings, inventory, mustBeGone, settled } from "./lib/leaks.js";
 import { SEED, seeded } from "./lib/random.js";
 import { fifos, Reader } from "./lib/streams.js";
 import { sleep, until } from "./lib/wait.js";
@@ -139,11 +139,11 @@ describe(`shim killed (seed ${SEED})`, function () {
     assert.equal(await host.status("d"), RUNNING);
     for (const id of made) await host.remove(id);
     // What it gave back is there for others.
-    const before = holdings(shim).descriptors;
+    const before = (await settled(shim)).descriptors;
     await host.run("again", { args: ["/bin/true"], group: "d" });
     assert.equal(await host.wait("again"), 0);
     await host.remove("again");
-    assert.deepEqual(holdings(shim).descriptors, before);
+    assert.deepEqual((await settled(shim)).descriptors, before);
     await host.remove("d");
     await mustBeGone(empty);
   });

@@ -2,8 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { BUNDLES } from "./host.js";
-import { until } from "./wait.js";
+import { sleep, until } from "./wait.js";
 
 /** Kind → names. A name says what it is, and is the same as long as the thing exists. */
 export type Inventory = ReadonlyMap<string, ReadonlySet<string>>;
@@ -122,6 +123,18 @@ export function holdings(pid: number): Holdings {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0);
   return { threads: field("Threads"), rss: field("VmRSS"), descriptors };
+}
+
+/** What it holds at rest: a connection whose other end has just gone is still there for a moment. */
+export async function settled(pid: number): Promise<Holdings> {
+  let last = holdings(pid);
+  await until(`process ${pid} takes and gives back no descriptors for half a second`, async () => {
+    const earlier = last.descriptors;
+    await sleep(500);
+    last = holdings(pid);
+    return isDeepStrictEqual(last.descriptors, earlier);
+  });
+  return last;
 }
 
 /** How often its threads have gone to sleep so far: at rest they are woken by nothing but timers. */
