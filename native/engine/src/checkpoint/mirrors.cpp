@@ -4,6 +4,7 @@
 #include "checkpoint/mirror.hpp"
 #include "control/error.hpp"
 #include "control/parallel.hpp"
+#include "control/priority.hpp"
 #include "source/batches.hpp"
 #include "source/memory_reader.hpp"
 #include "source/timing.hpp"

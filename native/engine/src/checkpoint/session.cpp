@@ -2,6 +2,7 @@
 // The role `checkpoint`: the shim's commands, and in which order they may come.
 #include "checkpoint/memory_copy.hpp"
 #include "control/commands.hpp"
+#include "control/priority.hpp"
 #include "image/writer.hpp"
 #include "source/container.hpp"
 #include "source/dump_socket.hpp"
@@ -74,7 +75,7 @@ class CheckpointSession final : public Session {
             throw Error("wrong-state", "without a tracker there are no rounds");
         return guarded([&] {
             phase_ = Phase::tracking;
-            return container.round(*copy_->sink(kNiceInRounds, progress_.stopped));
+            return container.round(*copy_->sink(kBackground, progress_.stopped));
         });
     }
 
@@ -88,7 +89,7 @@ class CheckpointSession final : public Session {
         auto &container = tracked("final", {Phase::tracking, Phase::recorded});
         return guarded([&] {
             auto answer =
-                container.final(*copy_->sink(kNiceInFinal, progress_.stopped), [this](Snapshot snapshot) {
+                container.final(*copy_->sink(kUrgent, progress_.stopped), [this](Snapshot snapshot) {
                     currentDump()->setSnapshot(std::move(snapshot));
                     events_.emit("snapshotted");
                 });
@@ -123,7 +124,7 @@ class CheckpointSession final : public Session {
         options.criu = currentDump()->criuVersion();
         if (arguments.contains("parent"))
             options.parent = stringField(arguments, "parent");
-        options.mode = {boolField(arguments, "direct", false), still_ ? kNiceInFinal : kNiceInRounds};
+        options.mode = {boolField(arguments, "direct", false), still_ ? kUrgent : kBackground};
         Stopwatch watch;
         progress_.bytes = 0;
         Ticker ticker([this] { events_.emit("progress", {{"writtenBytes", progress_.bytes.load()}}); });

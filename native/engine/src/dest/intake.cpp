@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dest/intake.hpp"
 
-#include "dest/priority.hpp"
+#include "control/priority.hpp"
 
 namespace pclive::dest {
 
@@ -84,7 +84,7 @@ void Intake::run(wire::Streams &streams) {
     auto &channel = *streams.main;
     if (pageStreams_)
         pageStreams_->start(streams);
-    setPriority(kBackground);
+    setPriorityOfAll(kBackground);
     for (;;) {
         // Without a deadline: rounds may be far apart, and the channel notices by itself when the peer is
         // gone.
@@ -104,7 +104,7 @@ void Intake::takeProcesses(wire::Channel &channel, const wire::Frame &frame) {
     if (!ledger_)
         wire::malformed(frame.type, "stop-and-copy has no pages of its own");
     if (frame.type == FrameType::finalBegin) {
-        setPriority(kUrgent);
+        setPriorityOfAll(kUrgent);
         cpu_.lift();
     }
     cpu_.pace();
@@ -138,7 +138,7 @@ void Intake::answer(wire::Channel &channel, const wire::Frame &frame) {
 }
 
 void Intake::takeGo(wire::Channel &channel, const wire::Frame &frame) {
-    setPriority(kUrgent);
+    setPriorityOfAll(kUrgent);
     auto go = wire::decode<wire::GoFrame>(frame);
     if (files_.open() || go.files != files_.files() || go.bytes != files_.bytes())
         wire::malformed(frame.type, "files are missing");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/pages_writer.hpp"
 #include "control/parallel.hpp"
-#include "source/timing.hpp"
+#include "control/priority.hpp"
 #include "wire/crc32c.hpp"
 #include <climits>
 #include <cstdlib>

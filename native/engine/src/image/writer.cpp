@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/writer.hpp"
 #include "control/parallel.hpp"
-#include "source/timing.hpp"
+#include "control/priority.hpp"
 #include "wire/crc32c.hpp"
 
 namespace pclive::image {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/container.hpp"
 #include "control/arguments.hpp"
+#include "control/priority.hpp"
 #include "proc/inject.hpp"
 #include "proc/procfs.hpp"
 #include "source/progress.hpp"
@@ -86,7 +87,7 @@ void Container::announce(ProcessCopy &process, const Update &update, Sink &sink)
 }
 
 Json Container::round(Sink &sink) {
-    Niceness niceness(kNiceInRounds);
+    Niceness niceness(kBackground);
     RoundState state{sink};
     round_++;
     Ticker progress([&] {
@@ -162,7 +163,7 @@ Json Container::finishRound(RoundState &state) {
 }
 
 Json Container::dirty() {
-    Niceness niceness(kNiceInRounds);
+    Niceness niceness(kBackground);
     Stopwatch watch;
     uint64_t pages = 0;
     for (const auto &id : listProcesses(options_.cgroupProcs)) {

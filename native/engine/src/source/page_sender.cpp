@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/page_sender.hpp"
+#include "control/priority.hpp"
 #include "source/timing.hpp"
 #include "wire/send.hpp"
 

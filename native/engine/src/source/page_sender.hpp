@@ -34,7 +34,7 @@ struct PageBatch {
 /// How much of the host a round may take.
 struct Pace {
     uint64_t bandwidth = 0;  ///< bytes a second, 0: no limit
-    int nice = 0;            ///< of the threads: 10 while the container runs, 0 in the pause
+    int nice = 0;            ///< of the threads: kBackground while the container runs, kUrgent in the pause
     CpuLimit *cpu = nullptr; ///< null: no limit
 };
 

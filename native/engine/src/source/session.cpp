@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's role: the shim's commands, and in which order they may come.
 #include "control/commands.hpp"
+#include "control/priority.hpp"
 #include "source/container.hpp"
 #include "source/dump_socket.hpp"
 #include "source/files.hpp"
-#include "source/timing.hpp"
 #include "source/wire_sink.hpp"
 #include "wire/send.hpp"
 
@@ -110,7 +110,7 @@ class SourceSession final : public Session {
     Json round(const Json &) {
         std::unique_lock lock(work_);
         auto &container = trackedContainer("round");
-        WireSink sink(connected(), {bandwidth_, kNiceInRounds, cpu_.get()});
+        WireSink sink(connected(), {bandwidth_, kBackground, cpu_.get()});
         return container.round(sink);
     }
 
@@ -128,7 +128,7 @@ class SourceSession final : public Session {
                     {"scanMs", 0}, {"sendMs", 0}, {"totalMs", 0}};
         }
         auto &container = trackedContainer("final");
-        WireSink sink(connected(), {0, kNiceInFinal, nullptr}); // no limits: they would make the pause longer
+        WireSink sink(connected(), {0, kUrgent, nullptr}); // no limits: they would make the pause longer
         phase_ = Phase::final;
         return container.final(sink, [this](Snapshot snapshot) {
             currentDump()->setSnapshot(std::move(snapshot));
