@@ -74,7 +74,7 @@ const WATCH_EVERY_MS = 200;
 /** A rate that fell to less than this share of an earlier one was a quiet phase. */
 const QUIET = 0.6;
 const KEPT_RATES = 64;
-/** A moment as good as the best one, nearly. */
+/** A moment as good as the best one, nearly; or as a switchover with nothing left to send. */
 const NEARLY_BEST = 1.15;
 /** More than that many times the first round is never sent, but always this much. */
 const MAX_TIMES = 20;
@@ -161,13 +161,16 @@ export class ConvergencePolicy {
     if (this.#catchesUp(round)) return again(WATCH_EVERY_MS);
     if (this.#sent >= Math.max(ALWAYS_BYTES, MAX_TIMES * this.#first))
       return over("max-bytes", `does not converge: ${MAX_TIMES} times its memory was sent`);
-    if (this.#hidden(round)) {
-      const least = Math.round(downtimeMs(round.costs, 0, this.#throughput));
+    const least = downtimeMs(round.costs, 0, this.#throughput);
+    if (
+      this.#hidden(round) ||
+      now - least < WORTHWHILE.ms ||
+      (least > targetMs && now <= NEARLY_BEST * least)
+    )
       return over(
         "floor",
-        `the target of ${targetMs} ms is below the ${least} ms of a switchover with nothing left to send`,
+        `the target is ${targetMs} ms, and ${Math.round(least)} of ${Math.round(now)} ms are those of a switchover with nothing left to send`,
       );
-    }
     this.#best = Math.min(this.#best, now);
     if (this.#helps(round, next)) {
       this.#state = { kind: "copying" };

@@ -52,6 +52,14 @@ describe("when a migration switches over", () => {
     assert.match(decision.detail, /10 ms.*\d+ ms/);
   });
 
+  it("a target just below what can be had on a slow link: does not wait for what little there is to gain", () => {
+    // A sixth of the link: some megabytes are left whatever is done.
+    const outcome = play(steady(1000 * MB, 500 * MB, 20 * MB), GIGABIT, { targetMs: 100 });
+    assert.equal(outcome.decision.reason, "floor");
+    assert.ok(outcome.rounds <= 5, `${outcome.rounds} rounds`);
+    assert.ok(outcome.downtimeMs < 1.2 * FIXED, `${outcome.downtimeMs} ms`);
+  });
+
   it("a container that writes less than the link carries: rounds get shorter until the target is met", () => {
     const { rounds, decision, downtimeMs, predicted } = play(steady(2000 * MB, 1000 * MB, 60 * MB), GIGABIT);
     assert.equal(decision.reason, "target");
