@@ -22,6 +22,8 @@ export interface DowntimeOptions {
 }
 
 const VALUE_BYTES = 4096;
+/** Of the container's memory: images at the destination, and what is restored from them. */
+const WARM = 2.25;
 
 function row(test: Case, moved: Moved): Row {
   const report = moved.report;
@@ -42,6 +44,7 @@ function row(test: Case, moved: Moved): Row {
     switchover_ms: report.downtimeMs ?? 0,
     total_ms: report.totalMs ?? 0,
     wire_bytes: Number(report.wireBytes ?? 0),
+    link_bytes: moved.usage.from.linkBytes,
     rss_bytes: Number(report.rssBytes ?? 0),
     rounds: rounds.length,
     achieved_share: moved.achievedInRounds,
@@ -89,7 +92,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
         load: { rate: options.rate, ...WORKLOADS[test.workload] },
         migrate: test.strategy === "stock" ? "stock" : { strategy: test.strategy },
         settleMs: 1500,
-        warmMb: Math.round(test.memoryMb * 1.25),
+        warmMb: Math.round(test.memoryMb * WARM),
       });
       const result = row(test, moved);
       rows.push(result);

@@ -22,6 +22,8 @@ export interface Row extends Latencies {
   readonly switchover_ms: number;
   readonly total_ms: number;
   readonly wire_bytes: number;
+  /** All that left the source's link, from the command to its end: what was moved, the clients' answers, headers. */
+  readonly link_bytes: number;
   readonly rss_bytes: number;
   readonly rounds: number;
   /** Achieved over offered requests during the rounds. */

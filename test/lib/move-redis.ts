@@ -22,7 +22,7 @@ export interface MoveOptions {
   readonly migrate: MigrateWords | "stock";
   /** Load before the migration begins and after it ended. */
   readonly settleMs: number;
-  /** Memory touched beforehand and freed at the switchover, so that every strategy finds memory alike. */
+  /** Memory touched beforehand, which becomes free as the move takes it, so that every strategy finds memory alike. */
   readonly warmMb: number;
   readonly say?: (line: string) => void;
 }
@@ -55,7 +55,7 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
     say(
       `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
     );
-    const moved = await moveUnderLoad(lab, options, Load.start(lab, redis, options.load), move, warm.free);
+    const moved = await moveUnderLoad(lab, options, Load.start(lab, redis, options.load), move, warm);
     const digestAfter = await redis.digest();
     return {
       ...moved,

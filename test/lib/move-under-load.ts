@@ -5,6 +5,7 @@ import type { Lab } from "../lab/lab.js";
 import { HostUsage, type Usage } from "./host-usage.js";
 import type { LoadReport } from "./load.js";
 import type { Event, Report } from "./migrate.js";
+import type { WarmMemory } from "./warm.js";
 
 export interface MovedUnderLoad {
   readonly report: Report;
@@ -32,7 +33,7 @@ export interface OngoingLoad {
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * @param move is called once; @param atSwitchover frees the memory that was kept warm, and may be called again
+ * @param move is called once; @param warm is for the move, and is freed in any case
  * @throws when the move fails; the load has ended then too
  */
 export async function moveUnderLoad(
@@ -40,7 +41,7 @@ export async function moveUnderLoad(
   route: Route,
   load: OngoingLoad,
   move: (onEvent: (event: Event) => void) => Promise<Report>,
-  atSwitchover: () => Promise<void>,
+  warm: WarmMemory,
 ): Promise<MovedUnderLoad> {
   let roundsFrom = 0;
   let switchoverAt = 0;
@@ -49,17 +50,15 @@ export async function moveUnderLoad(
   try {
     await sleep(route.settleMs);
     const [from, to] = await Promise.all([HostUsage.begin(lab, route.from), HostUsage.begin(lab, route.to)]);
+    await warm.give();
     const report = await move((event) => {
       if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
-      if (event.phase?.name === "switchover") {
-        switchoverAt = event.at ?? 0;
-        void atSwitchover();
-      }
+      if (event.phase?.name === "switchover") switchoverAt = event.at ?? 0;
     });
     measured = { report, usage: { from: await from.end(), to: await to.end() } };
     await sleep(route.settleMs);
   } finally {
-    await atSwitchover();
+    await warm.free();
     loadReport = await load.stop(lab);
   }
   return { ...measured, load: loadReport, roundsFrom, switchoverAt };

@@ -12,6 +12,8 @@ import { type Running, removeContainer } from "./workloads/workload.js";
 const FROM = "a";
 const TO = "b";
 const SETTLE_MS = 2000;
+/** Of the container's memory: images at both hosts, and what is restored from them. */
+const WARM = 3.25;
 
 function wordsOf(strategy: string, trace: string): MigrateWords {
   const delay = /^delayed-(\d+)$/.exec(strategy)?.[1];
@@ -33,7 +35,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
   let running: Running | undefined;
   try {
     running = await workload.start({ lab, host: FROM, id, address }, test.memoryMb);
-    const warm = await warmMemory(lab, Math.round(test.memoryMb * 1.25));
+    const warm = await warmMemory(lab, Math.round(test.memoryMb * WARM));
     const samplers = [FROM, TO].map((host) => HostSampler.start(lab, host));
     const route = { from: FROM, to: TO, settleMs: SETTLE_MS };
     const words = wordsOf(test.strategy, trace);
@@ -42,7 +44,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
       route,
       running.load(),
       (onEvent) => migrateOrThrow(lab, FROM, id, TO, words, onEvent),
-      warm.free,
+      warm,
     ).finally(() => Promise.all(samplers.map((sampler) => sampler.stop())));
     const [from = [], to = []] = await Promise.all(samplers.map((sampler) => sampler.stop()));
     await running.verify();
