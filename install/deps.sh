@@ -7,7 +7,7 @@ build=(build-essential pkg-config python3 git ca-certificates xz-utils clang-for
 	libnet1-dev libcap-dev libnftables-dev libgnutls28-dev libbsd-dev libaio-dev uuid-dev
 	libssl-dev nlohmann-json3-dev libarchive-dev libzstd-dev)
 lab=(debootstrap iproute2 nftables redis-tools util-linux)
-test=(runc iptables busybox-static openssl spin qemu-system-x86 e2fsprogs openssh-client fonts-dejavu-core)
+test=(runc iptables busybox-static openssl spin qemu-system-x86 qemu-utils e2fsprogs openssh-client fonts-dejavu-core)
 
 missing=()
 for package in "${build[@]}" "${lab[@]}" "${test[@]}"; do

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- NAME`: the benchmarks.
  */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { checkpointBench } from "./checkpoint.js";
 import { convergenceTable } from "./convergence.js";
 import { downtime } from "./downtime.js";
@@ -21,6 +21,8 @@ import {
 import { predictionBench } from "./prediction.js";
 import { shimBench } from "./shim.js";
 import { drawTrace } from "./trace-picture.js";
+import type { Accelerator } from "./yardstick/guests.js";
+import { yardstick } from "./yardstick/run.js";
 
 function listOf<T extends string>(allowed: readonly T[]): (text: string) => T[] {
   return (text) =>
@@ -165,6 +167,31 @@ program
         memoryMb: flags.memory,
         linkMbit: flags.link,
         repetitions: flags.repetitions,
+      });
+    },
+  );
+program
+  .command("yardstick")
+  .description("a Redis moved with its whole guest by QEMU, and by itself between two such guests")
+  .option("--json <file>", "where the measurements go", "build/bench/yardstick.json")
+  .option("--memory <mb>", "megabytes of data", one, 128)
+  .option("--repetitions <n>", "of both", one, 3)
+  .option("--rate <n>", "offered requests per second", one, 200)
+  .addOption(new Option("--accel <name>", "of both guests").choices(["tcg", "kvm"]).default("tcg"))
+  .action(
+    async (flags: {
+      json: string;
+      memory: number;
+      repetitions: number;
+      rate: number;
+      accel: Accelerator;
+    }) => {
+      process.exitCode = await yardstick({
+        json: flags.json,
+        memoryMb: flags.memory,
+        repetitions: flags.repetitions,
+        rate: flags.rate,
+        accelerator: flags.accel,
       });
     },
   );

@@ -57,16 +57,19 @@ export class LabError extends Error {
 
 // build/js/test/lab/lab.js → the repository
 const REPOSITORY = fileURLToPath(new URL("../../../../", import.meta.url));
-// Another command with the same words may stand for the lab, as test/softdirty/guests does.
-const COMMAND = process.env.LAB_COMMAND ?? join(REPOSITORY, "test/lab/lab");
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
 export class Lab {
+  private readonly command: string;
+
   /** @param name LAB_NAME: letters and digits; labs of different names do not meet */
   constructor(
     readonly name: string = process.env.LAB_NAME ?? "main",
     private readonly env: Readonly<Record<string, string>> = {},
-  ) {}
+  ) {
+    // Another command with the same words may stand for the lab, as test/softdirty/guests does.
+    this.command = this.environment().LAB_COMMAND ?? join(REPOSITORY, "test/lab/lab");
+  }
 
   /** The lab of LAB_NAME, up: started unless it runs already. */
   static async up(): Promise<Lab> {
@@ -118,7 +121,7 @@ export class Lab {
    * waits for the command at the border of the namespaces: use `signal`, not the child's `kill`.
    */
   spawn(host: string, argv: readonly string[]): ChildProcess {
-    return spawn(COMMAND, ["exec", host, "--", ...argv], { env: this.environment(), stdio: "pipe" });
+    return spawn(this.command, ["exec", host, "--", ...argv], { env: this.environment(), stdio: "pipe" });
   }
 
   /** Signals a command that `spawn` started. @returns whether it was still there */
@@ -204,7 +207,7 @@ export class Lab {
         maxBuffer: MAX_OUTPUT,
         killSignal: "SIGKILL" as const,
       };
-      const child = execFile(COMMAND, [...args], settings, (error, stdout, stderr) => {
+      const child = execFile(this.command, [...args], settings, (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : 255;
         const result = { code, stdout, stderr };
         if (error?.killed === true)

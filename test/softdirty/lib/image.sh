@@ -37,6 +37,12 @@ make_disk() {
 	mv "$2.part" "$2"
 }
 
+# make_overlay BASE FILE: a disk that is BASE but for what is written to it
+make_overlay() {
+	rm -f "$2"
+	timeout 30 qemu-img create -q -f qcow2 -F raw -b "$1" "$2" || fail "qemu-img cannot make $2" "install/deps.sh"
+}
+
 # make_payload FILE: build/dist, the installer, images, the engine's own test, Node, the libraries that trixie lacks, each guest's own files
 make_payload() {
 	local stage=$STATE/payload
@@ -54,12 +60,14 @@ make_payload() {
 
 # stage_tests FOLDER: what the tests of this set of guests run in them
 stage_tests() {
-	if [[ $NAME == softdirty ]]; then
+	case $NAME in
+	softdirty)
 		cp -L "$BUILD/images/redis.tar" "$BUILD/images/churn.tar" "$1/images/"
 		stage_oracle "$1/test"
-	else
-		stage_repository "$1/.."
-	fi
+		;;
+	yardstick) cp -L "$BUILD/images/redis.tar" "$1/images/" ;;
+	*) stage_repository "$1/.." ;;
+	esac
 }
 
 # stage_repository FOLDER: of this repository what its compiled tests need where they run

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2153
-# One guest: a qemu process without KVM, plugged into the lab's switch by a tap. STATE/HOST.pid names it.
+# One guest: a qemu process, plugged into the lab's switch by a tap. STATE/HOST.pid, .tap and .qmp tell of it; while
+# the guest moves there is a second process, HOST-in (lib/move.sh).
 
-guest_tap() { echo "tap-$1"; }
+guest_tap() { cat "$STATE/$1.tap" 2>/dev/null; }
 
 guest_pid() {
 	local pid
@@ -12,26 +13,55 @@ guest_pid() {
 }
 
 guest_start() {
-	local host=$1 switch tap
-	switch=$(switch_name)
-	tap=$(guest_tap "$host")
-	ip -n "$switch" tuntap add "$tap" mode tap
-	ip -n "$switch" link set "$tap" master br0 up
+	local host=$1
+	tap_add "$host" "tap-$host"
+	ip -n "$(switch_name)" link set "tap-$host" master br0
+	rm -f "$STATE/logs/$host.console.log"
+	[[ -z ${GUEST_MOVES:-} ]] || make_overlay "$(system_disk)" "$STATE/$host.qcow2"
+	qemu_start "$host"
+}
+
+# tap_add PROCESS TAP: its cable, not yet in the switch
+tap_add() {
+	ip -n "$(switch_name)" tuntap add "$2" mode tap
+	ip -n "$(switch_name)" link set "$2" up
+	echo "$2" >"$STATE/$1.tap"
+}
+
+# guest_drive HOST: what a guest writes goes to a file without a name (snapshot=on), and is gone with it; that of a
+# guest that moves has a name, because two processes open it.
+guest_drive() {
+	if [[ -z ${GUEST_MOVES:-} ]]; then
+		echo "file=$(system_disk),format=raw,if=virtio,snapshot=on"
+	else
+		echo "file=$STATE/$1.qcow2,format=qcow2,if=virtio"
+	fi
+}
+
+# guest_memory: in KiB. When it migrates memory that is a multiple of 256 KiB, qemu before 9.0 takes a short cut through
+# its bitmap of written pages and forgets to tell TCG: writes are missed, and the guest crashes where it has moved to.
+# 8 KiB more, and it looks page by page.
+guest_memory() { echo $((${GUEST_MB:-1536} * 1024${GUEST_MOVES:+ + 8})); }
+
+# qemu_start HOST[-in] [OPTION…]: both processes of a guest that moves are the same machine
+qemu_start() {
+	local process=$1 host=${1%-in}
+	shift
 	# Without cx16: qemu 7.2 computes the flags of cmpxchg16b from stale state, and an interrupt at that very moment
 	# saves them, garbage as they are: a double fault now and then. The kernel has another way to do the same.
-	# snapshot=on: what a guest writes goes to a file without a name, and is gone with it.
-	TMPDIR=$STATE ip netns exec "$switch" setsid --fork qemu-system-x86_64 -name "pclive-$NAME-$host" \
-		-accel tcg -cpu max,-cx16 -smp "${GUEST_CPUS:-1}" -m "${GUEST_MB:-1536}" -nodefaults -no-user-config -display none -no-reboot \
+	TMPDIR=$STATE ip netns exec "$(switch_name)" setsid --fork qemu-system-x86_64 -name "pclive-$NAME-$process" \
+		-accel "${GUEST_ACCEL:-tcg}" -cpu max,-cx16 -smp "${GUEST_CPUS:-1}" -m "$(guest_memory)K" -nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$(kernel_file vmlinuz)" -initrd "$(kernel_file initrd.img)" \
 		-append "console=ttyS0 root=/dev/vda ro init=/sbin/guest-init net.ifnames=0 panic=-1 quiet loglevel=4 mitigations=off pclive.host=$host pclive.address=$(host_address "$host")${GUEST_SYSTEMD:+ pclive.systemd=1}" \
-		-drive "file=$(system_disk),format=raw,if=virtio,snapshot=on" \
+		-drive "$(guest_drive "$host")" \
 		-drive "file=$STATE/payload.ext4,format=raw,if=virtio,readonly=on" \
-		-netdev "tap,id=net,ifname=$tap,script=no,downscript=no" \
+		-netdev "tap,id=net,ifname=$(guest_tap "$process"),script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=net,mac=02:00:00:00:01:0$(($(printf '%d' "'$host") - 96))" \
-		-device virtio-rng-pci -serial "file:$STATE/logs/$host.console.log" \
-		-pidfile "$STATE/$host.pid" </dev/null >"$STATE/logs/$host.qemu.log" 2>&1
+		-device virtio-rng-pci -chardev "file,id=console,path=$STATE/logs/$host.console.log,append=on" -serial chardev:console \
+		-qmp "unix:$STATE/$process.qmp,server=on,wait=off" -pidfile "$STATE/$process.pid" "$@" \
+		</dev/null >"$STATE/logs/$process.qemu.log" 2>&1
 	# It goes on by itself: until it has written its pid, "not there" does not mean that it has ended.
-	wait_for 30 guest_pid "$host" || fail "qemu for guest $host does not start: $(tail -n 3 "$STATE/logs/$host.qemu.log" | tr '\n' ' ')" "see $STATE/logs/$host.qemu.log"
+	wait_for 30 guest_pid "$process" || fail "qemu for guest $process does not start: $(tail -n 3 "$STATE/logs/$process.qemu.log" | tr '\n' ' ')" "see $STATE/logs/$process.qemu.log"
 }
 
 guest_stop() {
