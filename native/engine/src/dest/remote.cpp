@@ -2,9 +2,11 @@
 #include "dest/remote.hpp"
 
 #include "dest/page_set.hpp"
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <sys/syscall.h>
+#include <utility>
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 // Linux 6.1
@@ -14,16 +16,11 @@ namespace pclive::dest {
 namespace {
 
 constexpr size_t kMaxPieces = IOV_MAX;
+/// Of one system call: while the kernel copies it may give way to nobody, and megabytes take milliseconds.
+constexpr size_t kBytesPerCall = 256u << 10;
 
 Error failed(int error) {
     return systemError("overlay-lost", "cannot reach CRIU's memory", error ? error : EFAULT);
-}
-
-size_t total(const std::vector<iovec> &list) {
-    size_t sum = 0;
-    for (const auto &piece : list)
-        sum += piece.iov_len;
-    return sum;
 }
 
 } // namespace
@@ -34,12 +31,25 @@ Remote::Remote(int pid) : pid_(pid), pidfd_(static_cast<int>(syscall(SYS_pidfd_o
 }
 
 void Remote::add(const void *local, uint64_t remote, size_t size) {
+    for (const auto *at = static_cast<const uint8_t *>(local); size;) {
+        size_t step = std::min(size, kBytesPerCall - listed_);
+        append(at, remote, step);
+        if (listed_ == kBytesPerCall)
+            flush();
+        at += step;
+        remote += step;
+        size -= step;
+    }
+}
+
+void Remote::append(const void *local, uint64_t remote, size_t size) {
     if (!local_.empty()) {
         iovec &localEnd = local_.back(), &remoteEnd = remote_.back();
         if (static_cast<char *>(localEnd.iov_base) + localEnd.iov_len == local &&
             reinterpret_cast<uint64_t>(remoteEnd.iov_base) + remoteEnd.iov_len == remote) {
             localEnd.iov_len += size;
             remoteEnd.iov_len += size;
+            listed_ += size;
             return;
         }
     }
@@ -47,12 +57,13 @@ void Remote::add(const void *local, uint64_t remote, size_t size) {
         flush();
     local_.push_back({const_cast<void *>(local), size});
     remote_.push_back({reinterpret_cast<void *>(remote), size});
+    listed_ += size;
 }
 
 void Remote::flush() {
     if (local_.empty())
         return;
-    ssize_t wanted = static_cast<ssize_t>(total(local_));
+    auto wanted = static_cast<ssize_t>(std::exchange(listed_, 0));
     ssize_t put = process_vm_writev(pid_, local_.data(), local_.size(), remote_.data(), remote_.size(), 0);
     int error = errno;
     local_.clear();

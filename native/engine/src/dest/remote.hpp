@@ -10,13 +10,13 @@
 
 namespace pclive::dest {
 
-/// Writes to and reads from a process in as few system calls as can be. Errors: "overlay-lost".
+/// Writes to and reads from a process, many pieces with one system call. Errors: "overlay-lost".
 class Remote {
   public:
     explicit Remote(int pid);
     [[nodiscard]] int pid() const { return pid_; }
 
-    /// Puts a piece of local memory on the list of what the next flush() writes.
+    /// Puts a piece of local memory on the list of what the next flush() writes, or writes it at once.
     void add(const void *local, uint64_t remote, size_t size);
     void flush();
     void read(void *local, uint64_t remote, size_t size);
@@ -26,10 +26,13 @@ class Remote {
     void collapse(const std::vector<uint64_t> &blocks) noexcept;
 
   private:
+    void append(const void *local, uint64_t remote, size_t size);
+
     int pid_;
     Fd pidfd_;
     bool canCollapse_ = true;
     std::vector<iovec> local_, remote_;
+    size_t listed_ = 0; ///< bytes
 };
 
 } // namespace pclive::dest

@@ -9,6 +9,10 @@
 namespace pclive {
 namespace {
 
+/// Of one system call. While the kernel copies it gives way to nobody, unless it was built to be preempted:
+/// with megabytes at a time a server that shares the processor waits for milliseconds.
+constexpr size_t kBytesPerCall = 256u << 10;
+
 /// What is still to be done of a list of pieces, as the kernel wants it.
 class Rest {
   public:
@@ -18,6 +22,15 @@ class Rest {
     }
     explicit Rest(std::span<const iovec> parts) : parts_(parts.begin(), parts.end()) {}
     [[nodiscard]] std::span<iovec> parts() { return std::span(parts_).subspan(at_); }
+    /// The first `bytes` of it, or all.
+    [[nodiscard]] const std::vector<iovec> &first(size_t bytes) {
+        first_.clear();
+        for (size_t i = at_; i < parts_.size() && bytes; i++) {
+            first_.push_back({parts_[i].iov_base, std::min(bytes, parts_[i].iov_len)});
+            bytes -= first_.back().iov_len;
+        }
+        return first_;
+    }
     void skip(size_t bytes) {
         while (bytes) {
             auto &part = parts_[at_];
@@ -30,7 +43,7 @@ class Rest {
     }
 
   private:
-    std::vector<iovec> parts_;
+    std::vector<iovec> parts_, first_;
     size_t at_ = 0;
 };
 
@@ -53,7 +66,8 @@ PageFlags MemoryReader::read(std::span<const wire::RunEntry> runs, std::span<con
         done += bytes;
     };
     while (!rest.parts().empty()) {
-        auto theirs = rest.parts(), ours = room.parts();
+        auto ours = room.parts();
+        const auto &theirs = rest.first(kBytesPerCall);
         ssize_t got = ::process_vm_readv(pid_, ours.data(), ours.size(), theirs.data(), theirs.size(), 0);
         if (got < 0 && errno == ESRCH)
             throw ProcessGone(pid_);
