@@ -22,8 +22,6 @@ export interface DowntimeOptions {
 }
 
 const VALUE_BYTES = 4096;
-/** Of the container's memory: images at the destination, and what is restored from them. */
-const WARM = 2.25;
 
 function row(test: Case, moved: Moved): Row {
   const report = moved.report;
@@ -92,7 +90,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
         load: { rate: options.rate, ...WORKLOADS[test.workload] },
         migrate: test.strategy === "stock" ? "stock" : { strategy: test.strategy },
         settleMs: 1500,
-        warmMb: Math.round(test.memoryMb * WARM),
+        warmMb: Math.round(test.memoryMb * 1.25),
       });
       const result = row(test, moved);
       rows.push(result);

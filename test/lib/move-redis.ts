@@ -8,7 +8,7 @@ import { type Event, type MigrateWords, migrateOrThrow, type Report } from "./mi
 import { type MovedUnderLoad, moveUnderLoad } from "./move-under-load.js";
 import { RedisContainer } from "./redis.js";
 import { StockMove } from "./stock-move.js";
-import { warmMemory } from "./warm.js";
+import { warmForMove } from "./warm.js";
 
 export interface MoveOptions {
   readonly id: string;
@@ -22,7 +22,7 @@ export interface MoveOptions {
   readonly migrate: MigrateWords | "stock";
   /** Load before the migration begins and after it ended. */
   readonly settleMs: number;
-  /** Memory touched beforehand, which becomes free as the move takes it, so that every strategy finds memory alike. */
+  /** Memory touched beforehand, for the rounds and again for the pause, so that every strategy finds memory alike. */
   readonly warmMb: number;
   readonly say?: (line: string) => void;
 }
@@ -51,7 +51,7 @@ export async function moveRedis(lab: Lab, options: MoveOptions): Promise<Moved> 
       migrate === "stock" && stock
         ? stock.run(onEvent)
         : migrateOrThrow(lab, source, options.id, destination, migrate as MigrateWords, onEvent);
-    const warm = await warmMemory(lab, options.warmMb);
+    const warm = await warmForMove(lab, options.warmMb);
     say(
       `load: ${options.load.rate} requests/s, ${Math.round(options.load.reads * 100)} % GET, ${options.load.connections} connections`,
     );

@@ -5,7 +5,7 @@ import type { Lab } from "../lab/lab.js";
 import { HostUsage, type Usage } from "./host-usage.js";
 import type { LoadReport } from "./load.js";
 import type { Event, Report } from "./migrate.js";
-import type { WarmMemory } from "./warm.js";
+import type { MoveWarmth } from "./warm.js";
 
 export interface MovedUnderLoad {
   readonly report: Report;
@@ -41,7 +41,7 @@ export async function moveUnderLoad(
   route: Route,
   load: OngoingLoad,
   move: (onEvent: (event: Event) => void) => Promise<Report>,
-  warm: WarmMemory,
+  warm: MoveWarmth,
 ): Promise<MovedUnderLoad> {
   let roundsFrom = 0;
   let switchoverAt = 0;
@@ -50,16 +50,23 @@ export async function moveUnderLoad(
   try {
     await sleep(route.settleMs);
     const [from, to] = await Promise.all([HostUsage.begin(lab, route.from), HostUsage.begin(lab, route.to)]);
-    await warm.give();
+    await warm.rounds.give();
     const report = await move((event) => {
       if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
-      if (event.phase?.name === "switchover") switchoverAt = event.at ?? 0;
+      if (event.phase?.name === "switchover") {
+        switchoverAt = event.at ?? 0;
+        void free(warm);
+      }
     });
     measured = { report, usage: { from: await from.end(), to: await to.end() } };
     await sleep(route.settleMs);
   } finally {
-    await warm.free();
+    await free(warm);
     loadReport = await load.stop(lab);
   }
   return { ...measured, load: loadReport, roundsFrom, switchoverAt };
+}
+
+async function free({ rounds, pause }: MoveWarmth): Promise<void> {
+  await Promise.all([rounds.free(), pause.free()]);
 }

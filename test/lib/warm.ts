@@ -22,13 +22,22 @@ export async function warmMemory(lab: Lab, megabytes: number): Promise<WarmMemor
     child.stdout?.once("data", () => resolve());
     child.once("close", () => reject(new Error("the warming program ended early")));
   });
-  const signal = (name: string) =>
-    lab.exec("c", ["pkill", `-${name}`, "-x", "warm"]).then(
-      () => undefined,
-      () => undefined,
-    );
   return {
-    give: () => signal("USR1"),
-    free: () => signal("KILL").then(() => gone),
+    give: async () => void lab.signal(child, "SIGUSR1"),
+    free: async () => {
+      lab.signal(child, "SIGKILL");
+      await gone;
+    },
   };
+}
+
+/** Of a move: one part becomes free as the rounds take it, the other at the switchover, all at once. */
+export interface MoveWarmth {
+  readonly rounds: WarmMemory;
+  readonly pause: WarmMemory;
+}
+
+/** @param megabytes of each of the two */
+export async function warmForMove(lab: Lab, megabytes: number): Promise<MoveWarmth> {
+  return { rounds: await warmMemory(lab, megabytes), pause: await warmMemory(lab, megabytes) };
 }
