@@ -19,7 +19,6 @@ export function report(outcomes: readonly Outcome[]): number {
     failed += bad.length > 0 ? 1 : 0;
     const sign = bad.length > 0 ? "DIFFERS" : wanted > 0 ? "as wanted" : "same";
     console.log(`${sign.padEnd(10)} ${row.name} (${stock.length} lines)`);
-    for (const finding of bad) print(finding);
   }
   const wanted = outcomes.flatMap(({ row, findings }) =>
     findings.filter(({ kind }) => kind === "wanted").map((finding) => ({ row, finding })),
@@ -30,8 +29,18 @@ export function report(outcomes: readonly Outcome[]): number {
     print(finding);
     console.log(`    why    ${finding.reason}`);
   }
+  reportFailures(outcomes);
   console.log(`${outcomes.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
+}
+
+/** Last, since it is the end of a log that is looked at, and often all that is kept of it. */
+function reportFailures(outcomes: readonly Outcome[]): void {
+  for (const { row, findings } of outcomes) {
+    const bad = findings.filter(({ kind }) => kind !== "wanted");
+    if (bad.length > 0) console.log(`\nDIFFERS ${row.name}`);
+    for (const finding of bad) print(finding);
+  }
 }
 
 /** Every line of both, with the whole texts of errors, which are not compared. */

@@ -160,6 +160,7 @@ export class Scene {
   async killShim(container: Container): Promise<void> {
     await this.events.reached("/tasks/create", this.record.count(/Create$/));
     await this.events.reached("/tasks/start", this.record.count(/^c\d+ Start$/));
+    await this.events.reached("/tasks/paused", this.record.count(/^c\d+ Pause$/));
     const pid = this.shimPid(container);
     process.kill(pid, "SIGKILL");
     await until(() => hasEnded(pid));
