@@ -69,7 +69,7 @@ struct window {
     bool mapped;   /* in this process */
 };
 
-/* Serves WINDOW, DROP and ADVISE until GO. 0, or -1 after logging. */
+/* Serves WINDOW, DROP, ADVISE and LAZY until GO. 0, or -1 after logging. */
 int staging_serve(void);
 
 /* After GO: whether the shim locks the network and unlocks it, instead of CRIU. */
@@ -86,6 +86,13 @@ bool staging_every_task(bool (*known)(uint32_t vpid));
 /* Windows of this process, by index; NULL past the last. Some may be unmapped already. */
 struct window *staging_window(size_t index);
 int window_unmap(struct window *window);
+
+/* lazy.c: memory that comes when it is wanted.
+ * --------------------------------------------------------------- */
+
+/* Answers LAZY. 0, or -1 after logging. */
+int lazy_serve(void);
+void lazy_close(void);
 
 /* membership.c: the cgroups that this process, and what it forks, is in from now on.
  * -------------------------------------------- */

@@ -21,6 +21,8 @@
  *   restore   HELLO(role restore)    ->
  *                                    <-    WINDOW | DROP | ADVISE      any number, in any order
  *             WINDOW_AT | OK | ERROR ->                                one answer each, in order
+ *                                    <-    LAZY                at most once: memory that comes when it is
+ * wanted LAZY_AT | ERROR        ->
  *                                    <-    GO                  the images are complete, staging is final
  *             MARK ...               ->
  *             HELD                   ->                        everything restored, tasks stopped
@@ -65,8 +67,8 @@ enum pclo_type {
     PCLO_OK = 9,        /* empty */
     PCLO_GO =
         10, /* array of struct pclo_area; empty: hold only, nothing was staged; header.arg: enum pclo_go */
-    PCLO_MARK = 11,     /* struct pclo_mark */
-    PCLO_HELD = 12,     /* empty */
+    PCLO_MARK = 11, /* struct pclo_mark */
+    PCLO_HELD = 12, /* array of uint32_t: the pids of the restored tasks, as CRIU and the engine see them */
     PCLO_RELEASE = 13,  /* empty */
     PCLO_RELEASED = 14, /* empty */
     PCLO_ABORT = 15,    /* empty */
@@ -74,6 +76,8 @@ enum pclo_type {
     PCLO_DUMPED = 17,   /* empty */
     PCLO_LEFT = 18,     /* empty */
     PCLO_DUMP_END = 19, /* empty */
+    PCLO_LAZY = 20,     /* empty: open a userfaultfd, which the engine takes over and sets up */
+    PCLO_LAZY_AT = 21,  /* struct pclo_lazy_at */
 };
 
 enum pclo_role { PCLO_ROLE_DUMP = 1, PCLO_ROLE_RESTORE = 2 };
@@ -142,6 +146,11 @@ struct pclo_range {
 /* A window serves one task only: every area of GO inside it must have the same vpid. */
 struct pclo_window_at {
     uint64_t base; /* address in the CRIU process, congruent to the range's start modulo PCLO_CONGRUENCE */
+};
+
+struct pclo_lazy_at {
+    int32_t fd; /* the number of the userfaultfd in the CRIU process; open until GO */
+    uint32_t reserved;
 };
 
 struct pclo_advise {

@@ -193,12 +193,31 @@ static int tie_to_us(void) {
     return 0;
 }
 
+/* Whoever fills their memory later must be able to end them, should that fail. */
+static int send_held(void) {
+    struct pstree_item *item;
+    uint32_t *pids;
+    size_t count = 0;
+    int ret;
+
+    for_each_pstree_item(item) count++;
+    pids = calloc(count + 1, sizeof(*pids));
+    if (!pids)
+        return -1;
+    count = 0;
+    for_each_pstree_item(item) if (task_alive(item) && item->pid->real > 0) pids[count++] =
+        (uint32_t)item->pid->real;
+    ret = link_send(PCLO_HELD, 0, pids, count * sizeof(*pids));
+    free(pids);
+    return ret;
+}
+
 static int hold(void) {
     struct pclo_header header;
     void *payload;
 
-    if (tie_to_us() || stats_send_marks() || link_send_mark("held", realtime_ns(), 0) ||
-        link_send(PCLO_HELD, 0, NULL, 0) || link_receive(&header, &payload, 0))
+    if (tie_to_us() || stats_send_marks() || link_send_mark("held", realtime_ns(), 0) || send_held() ||
+        link_receive(&header, &payload, 0))
         return -1;
     free(payload);
     if (header.type == PCLO_RELEASE)

@@ -235,6 +235,7 @@ static int even_out(void) {
 }
 
 static int go(struct pclo_area *list, size_t count) {
+    lazy_close();
     if (take_areas(list, count) || even_out())
         return -1;
     for (size_t i = 0; i < nr_windows; i++)
@@ -267,6 +268,8 @@ static int serve_one(void) {
         ret = serve_drop(payload, header.length / sizeof(struct pclo_range));
     else if (header.type == PCLO_ADVISE && holds(&header, sizeof(struct pclo_advise)))
         ret = serve_advise(payload, header.length / sizeof(struct pclo_advise));
+    else if (header.type == PCLO_LAZY && !header.length)
+        ret = lazy_serve();
     else
         pr_err("Message %u of %u bytes does not belong here\n", header.type, header.length);
     free(payload);

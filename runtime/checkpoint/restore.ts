@@ -2,10 +2,11 @@
  * Restores a container from an image with the engine: runC and CRIU start as ever, but on a shadow of the image, and
  * CRIU waits until the engine has put the bulk of the memory into it.
  *
- *   engine:        check the image ─ write the shadow ─ stage ──────── go
- *   runC, CRIU:    start ──────────────────── wait in the overlay ───┘ restore ─ run
+ *   engine:        check the image ─ write the shadow ─ stage ──────── go               ┌─ fill
+ *   runC, CRIU:    start ──────────────────── wait in the overlay ───┘ restore ─ run ──┘
  *
- * Nothing runs before go; up to there, all can be taken back and plain runC be asked instead.
+ * Nothing runs before go; up to there, all can be taken back and plain runC be asked instead. Much memory is not staged but
+ * filled in while the tasks run (lazily): at once what they wait for, then the rest.
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -27,13 +28,22 @@ export interface ImageRestore {
 }
 
 export type RestoreOutcome =
-  | { readonly kind: "restored"; readonly bytes: number; readonly verified: boolean }
+  | {
+      readonly kind: "restored";
+      readonly bytes: number;
+      readonly verified: boolean;
+      /** When the tasks have all their memory. Rejects when they were ended since it could not be had. */
+      readonly filled: Promise<void>;
+    }
   /** Nothing is left of the try; `why` is for the log. */
   | { readonly kind: "unable"; readonly why: string };
 
 const LISTEN_MS = 10_000;
 /** Reading an image's small files and checking their sums; the memory comes later. */
 const BEGIN_MS = 60_000;
+/** For memory that comes while the tasks run: much, and what a slow disk needs. */
+const FILL_MS = 60_000;
+const FILL_BYTES_PER_MS = 10_000;
 /** From CRIU's end to that of runC, which tells why. */
 const RUNC_MS = 5_000;
 
@@ -45,12 +55,7 @@ export async function restoreImage(request: ImageRestore): Promise<RestoreOutcom
   const missing = whatIsMissing(request);
   if (missing) return { kind: "unable", why: missing };
   const { bundle, imagePath } = request.options;
-  const place = await RestorePlace.create(bundle, imagePath);
-  try {
-    return await new Attempt(request, place).run();
-  } finally {
-    await place.remove();
-  }
+  return new Attempt(request, await RestorePlace.create(bundle, imagePath)).run();
 }
 
 function whatIsMissing({ libDir, options }: ImageRestore): string | undefined {
@@ -65,6 +70,7 @@ function whatIsMissing({ libDir, options }: ImageRestore): string | undefined {
 
 class Attempt {
   #gone = false;
+  #lazy = false;
   #released = false;
   #bytes = 0;
 
@@ -74,15 +80,32 @@ class Attempt {
   ) {}
 
   async run(): Promise<RestoreOutcome> {
-    const { libDir, options } = this.request;
-    const { engine } = await Engine.start({
-      binary: join(libDir, "pclive-engine"),
-      role: "restore",
-      logFile: this.place.engineLog,
-      onEvent: (event) => this.#notice(event),
-    });
+    let engine: Engine | undefined;
+    let filling: Promise<void> | undefined;
+    const clear = async () => {
+      await engine?.close();
+      await this.place.remove();
+    };
+    try {
+      ({ engine } = await Engine.start({
+        binary: join(this.request.libDir, "pclive-engine"),
+        role: "restore",
+        logFile: this.place.engineLog,
+        onEvent: (event) => this.#notice(event),
+      }));
+      const outcome = await this.#restore(engine);
+      if (outcome.kind !== "restored" || !this.#lazy) return outcome;
+      filling = quiet(this.#filled(engine).finally(clear));
+      return { ...outcome, filled: filling };
+    } finally {
+      if (!filling) await clear();
+    }
+  }
+
+  async #restore(engine: Engine): Promise<RestoreOutcome> {
     const { shadow, socket } = this.place;
-    const what = { imageDir: options.imagePath, shadowDir: shadow, overlaySocket: socket };
+    const imageDir = this.request.options.imagePath;
+    const what = { imageDir, shadowDir: shadow, overlaySocket: socket, lazy: true };
     const begun = quiet(engine.request("begin", what, { timeoutMs: BEGIN_MS }));
     let restore: HeldRestore | undefined;
     try {
@@ -90,12 +113,14 @@ class Attempt {
       restore = new HeldRestore(this.#runc());
       const { verified = false } = await begun;
       await Promise.race([restore.ended, engine.failed]);
-      return { kind: "restored", bytes: this.#bytes, verified };
+      return { kind: "restored", bytes: this.#bytes, verified, filled: Promise.resolve() };
     } catch (thrown) {
       return await this.#failed(thrown, engine, restore);
-    } finally {
-      await engine.close();
     }
+  }
+
+  async #filled(engine: Engine): Promise<void> {
+    await engine.event("filled", FILL_MS + this.#bytes / FILL_BYTES_PER_MS);
   }
 
   #runc() {
@@ -113,15 +138,16 @@ class Attempt {
     if (event.event === "go") {
       this.#gone = true;
       this.#bytes = event.bytes ?? 0;
+      this.#lazy = event.lazy ?? false;
     }
     if (event.event === "released") this.#released = true;
   }
 
   async #failed(thrown: unknown, engine: Engine, restore: HeldRestore | undefined): Promise<RestoreOutcome> {
     // The tasks run: what the engine has to say does not matter any more, runC's answer does.
-    if (this.#released) {
+    if (this.#released && !this.#lazy) {
       await restore?.ended;
-      return { kind: "restored", bytes: this.#bytes, verified: false };
+      return { kind: "restored", bytes: this.#bytes, verified: false, filled: Promise.resolve() };
     }
     const cause = await causeOf(thrown, restore);
     await engine.close();

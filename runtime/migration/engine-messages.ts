@@ -97,13 +97,15 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("final"), t }),
   z.object({ event: z.literal("files"), t, files: count, bytes: count }),
   z.object({ event: z.literal("images-ready"), t, imageDir: z.string() }),
-  // bytes: placed by the engine from an image
-  z.object({ event: z.literal("go"), t, bytes: count.optional() }),
+  // bytes: placed by the engine from an image, or, lazy, going to be when the tasks run
+  z.object({ event: z.literal("go"), t, bytes: count.optional(), lazy: z.boolean().optional() }),
   // -1: the memory was not placed by the engine
   z.object({ event: z.literal("held"), t, memoryRestoreMs: z.number() }),
   z.object({ event: z.literal("released"), t }),
   // restore: CRIU may come now
   z.object({ event: z.literal("listening"), t }),
+  // restore: the tasks have all their memory
+  z.object({ event: z.literal("filled"), t, bytes: count }),
   // both
   z.object({ event: z.literal("mark"), t, name: z.string().max(64), ms: z.number().optional() }),
   z.object({ event: z.literal("peer-lost"), t, message: z.string().optional() }),

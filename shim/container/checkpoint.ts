@@ -78,6 +78,7 @@ export async function runCheckpoint(
 ): Promise<CheckpointOutcome> {
   const ground = options.keep ? "background" : "foreground";
   if (ground === "foreground") await container.moves.dismissBackground();
+  await container.moves.memoryComplete();
   const lease = container.moves.beginCheckpoint(ground);
   const signals = [lease.dismissed, ...(options.signal ? [options.signal] : [])];
   try {

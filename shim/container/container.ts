@@ -116,6 +116,7 @@ export class Container implements MigratableContainer {
 
   async becomeIdle(what: string): Promise<void> {
     await this.moves.dismissBackground();
+    await this.moves.memoryComplete();
     this.moves.mustBeIdle(what);
   }
 

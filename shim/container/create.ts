@@ -87,7 +87,11 @@ async function prepareInit(env: ShimEnv, request: CreateRequest, container: Cont
 function sourceOf(env: ShimEnv, request: CreateRequest, container: Container): InitSource {
   const { id, bundle, runc, options } = container;
   const { reaper, log } = env;
-  const context: InitContext = { id, bundle, runc, options, reaper, log };
+  const onFilling = (filled: Promise<void>) => {
+    filled.catch((error: unknown) => log.error({ id, error }, "the restored task was ended: its memory is not complete"));
+    container.moves.fillUntil(filled);
+  };
+  const context: InitContext = { id, bundle, runc, options, reaper, log, onFilling };
   const images = imagesOf(request);
   return images === "" ? new FreshInit(context) : new RestoredInit(context, images);
 }

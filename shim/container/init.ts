@@ -18,6 +18,8 @@ export interface InitContext {
   readonly options: RuntimeOptions;
   readonly reaper: Reaper;
   readonly log: Log;
+  /** Told of a restored task that runs, but lacks memory until then. */
+  readonly onFilling: (filled: Promise<void>) => void;
 }
 
 /** Runs at Create and at Start, at most once each. Both answer init's pid; 0 when there is none yet. */
@@ -112,7 +114,11 @@ export class RestoredInit implements InitSource {
     if (!network || network.path) await endFormerConnections(how.imagePath, network?.path);
     const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
     const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how });
-    if (outcome.kind === "restored") return log.info({ id, ...outcome }, "restored by the engine");
+    if (outcome.kind === "restored") {
+      const { filled, ...figures } = outcome;
+      log.info({ id, ...figures }, "restored by the engine");
+      return this.#context.onFilling(filled);
+    }
     log.warn({ id, why: outcome.why }, "the engine cannot restore this; runC does it alone");
     await runc.restore(id, how);
   }

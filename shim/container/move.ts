@@ -28,6 +28,7 @@ type Occupant =
 export class MoveGuard {
   readonly #id: string;
   #current: Occupant | undefined;
+  #filled: Promise<unknown> = Promise.resolve();
 
   constructor(id: string) {
     this.#id = id;
@@ -75,6 +76,16 @@ export class MoveGuard {
     return () => this.#leave(occupant);
   }
 
+  /** A restored task that runs gets the rest of its memory until then. */
+  fillUntil(filled: Promise<void>): void {
+    this.#filled = filled.catch(() => undefined);
+  }
+
+  /** Before its memory is read, or watched, by anybody. Never rejects. */
+  async memoryComplete(): Promise<void> {
+    await this.#filled;
+  }
+
   /** The checkpoint under way. */
   get checkpoint(): CheckpointLease | undefined {
     return this.#current?.kind === "checkpoint" ? this.#current.lease : undefined;
@@ -109,6 +120,8 @@ export class MoveGuard {
   async makeWay(why: Interruption): Promise<void> {
     if (this.#current?.kind === "migration") await this.#current.options.makeWay(why);
     if (this.#current?.kind === "checkpoint" && why.kind === "delete") await this.#current.over;
+    // Of a task that has ended it is over at once, and leaves no folder.
+    if (why.kind === "delete") await this.memoryComplete();
   }
 
   #leave(occupant: Occupant): void {

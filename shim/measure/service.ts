@@ -72,6 +72,7 @@ async function begin(
     );
   }
   await container.moves.dismissBackground();
+  await container.moves.memoryComplete();
   const letGo = container.moves.beginMeasurement();
   try {
     await container.endTracking();

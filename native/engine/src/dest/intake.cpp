@@ -68,7 +68,7 @@ OverlayEvents Intake::overlayEvents(std::function<void(const Error &)> lost) {
                 }
                 events_.emit("mark", fields);
             },
-        .held = [this] { emitHeld(); },
+        .held = [this](const std::vector<int> &) { emitHeld(); },
         .released = [this] { events_.emit("released", Json::object()); },
         .lost = std::move(lost),
     };

@@ -9,7 +9,9 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace pclive::dest {
 namespace {
@@ -44,6 +46,16 @@ std::string text(const std::vector<uint8_t> &payload) {
         if (static_cast<unsigned char>(letter) < 32 || letter == 127)
             letter = ' ';
     return result;
+}
+
+std::vector<int> pidsIn(const std::vector<uint8_t> &payload) {
+    std::vector<int> pids(payload.size() / sizeof(int));
+    if (payload.size() % sizeof(int))
+        throw Error("overlay", "the overlay sent malformed pids");
+    memcpy(pids.data(), payload.data(), payload.size());
+    if (std::any_of(pids.begin(), pids.end(), [](int pid) { return pid <= 0; }))
+        throw Error("overlay", "the overlay sent a pid that cannot be");
+    return pids;
 }
 
 /// Reads HELLO from a new connection; the pid of the process that made it, or 0 when it is not the overlay in
@@ -173,7 +185,7 @@ void Overlay::dispatch(const pclo_header &header, std::vector<uint8_t> payload) 
     }
     case PCLO_HELD:
         moveTo(State::going, State::held);
-        return events_.held();
+        return events_.held(pidsIn(payload));
     case PCLO_RELEASED:
         moveTo(State::releasing, State::released);
         return events_.released();
@@ -184,6 +196,7 @@ void Overlay::dispatch(const pclo_header &header, std::vector<uint8_t> payload) 
         [[fallthrough]];
     }
     case PCLO_WINDOW_AT:
+    case PCLO_LAZY_AT:
     case PCLO_OK: {
         std::lock_guard lock(mutex_);
         answer_ = Answer{header.type, header.arg, std::move(payload)};
@@ -282,6 +295,26 @@ void Overlay::advise(std::span<const pclo_advise> advice) {
         command(PCLO_ADVISE, part.data(), part.size_bytes(), PCLO_OK);
         advice = advice.subspan(part.size());
     }
+}
+
+Fd Overlay::userfaultfd() {
+    Answer answer;
+    try {
+        answer = command(PCLO_LAZY, nullptr, 0, PCLO_LAZY_AT);
+    } catch (const Error &error) {
+        if (error.code() != "overlay")
+            throw;
+        throw Error("no-lazy", error.what());
+    }
+    pclo_lazy_at at;
+    if (answer.payload.size() != sizeof at)
+        throw Error("overlay", "the overlay sent a malformed userfaultfd");
+    memcpy(&at, answer.payload.data(), sizeof at);
+    Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+    Fd copy(process ? static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), at.fd, 0)) : -1);
+    if (!copy)
+        throw systemError("no-lazy", "cannot take over CRIU's userfaultfd", errno);
+    return copy;
 }
 
 void Overlay::go(std::span<const pclo_area> areas, uint32_t flags) {

@@ -28,7 +28,7 @@ struct Mark {
 struct OverlayEvents {
     std::function<void(int pid)> connected;
     std::function<void(const Mark &)> mark;
-    std::function<void()> held;
+    std::function<void(const std::vector<int> &pids)> held; ///< of the restored tasks
     std::function<void()> released;
     std::function<void(const Error &)> lost; ///< once, when it is gone before RELEASED
 };
@@ -50,6 +50,8 @@ class Overlay {
     uint64_t window(Range source);                 ///< the staging's address in CRIU's process
     void drop(std::span<const pclo_range> ranges); ///< addresses in CRIU's process
     void advise(std::span<const pclo_advise> advice);
+    /// A userfaultfd of CRIU's process, not set up yet. Also error "no-lazy": it cannot be had here.
+    Fd userfaultfd();
 
     /// Hands over what was staged; empty: hold only. `flags`: of enum pclo_go.
     void go(std::span<const pclo_area> areas, uint32_t flags = 0);

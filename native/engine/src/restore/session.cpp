@@ -3,6 +3,8 @@
 #include "control/arguments.hpp"
 #include "dest/overlay.hpp"
 #include "dest/windows.hpp"
+#include "lazy/keeper.hpp"
+#include "lazy/server.hpp"
 #include "restore/loader.hpp"
 #include "restore/shadow.hpp"
 
@@ -20,6 +22,8 @@ constexpr std::chrono::milliseconds kOverlayTime{60000};
 constexpr std::chrono::milliseconds kReleaseTime{30000};
 /// Two fill the memory bus of most machines.
 constexpr unsigned kThreads = 2;
+/// Less is placed in no time, and in huge pages.
+constexpr uint64_t kLazyFrom = 64u << 20;
 
 class RestoreSession final : public Session {
   public:
@@ -36,21 +40,27 @@ class RestoreSession final : public Session {
     void read(const Json &arguments);
     void work() noexcept;
     void stage();
+    void load(int pid, const std::vector<pclo_area> &areas);
+    void verify();
+    bool stageLazily(const std::vector<pclo_area> &areas);
+    void fillLazily(const lazy::Keeper &keeper);
+    void runLoader(int pid);
     std::vector<pclo_area> reserve();
-    void release() noexcept;
+    void release(const std::vector<int> &pids) noexcept;
     void fail(const Error &error) noexcept;
     void stillWanted() const;
 
     Events &events_;
     std::mutex
         mutex_; // of what follows; what the pointers show to lives as long as the session once it is set
-    bool begun_ = false, failed_ = false;
+    bool begun_ = false, failed_ = false, lazy_ = false;
     std::atomic<bool> aborted_ = false;
     std::unique_ptr<restore::Layers> layers_;
     restore::Plan plan_;
     restore::Chunks chunks_;
     std::unique_ptr<Loader> loader_;
     std::unique_ptr<Overlay> overlay_;
+    std::unique_ptr<lazy::Server> server_;
     std::thread worker_, ahead_, releaser_;
 };
 
@@ -97,6 +107,7 @@ void RestoreSession::open(const Json &arguments) {
     if (begun_)
         throw Error("invalid", "already begun");
     begun_ = true;
+    lazy_ = boolField(arguments, "lazy", false);
     overlay_ = std::make_unique<Overlay>(
         stringField(arguments, "overlaySocket"),
         dest::OverlayEvents{
@@ -112,9 +123,9 @@ void RestoreSession::open(const Json &arguments) {
                     events_.emit("mark", fields);
                 },
             .held =
-                [this] {
+                [this](const std::vector<int> &pids) {
                     events_.emit("held", {{"memoryRestoreMs", -1}});
-                    releaser_ = std::thread([this] { release(); });
+                    releaser_ = std::thread([this, pids] { release(pids); });
                 },
             .released = [this] { events_.emit("released", Json::object()); },
             .lost = [this](const Error &error) { fail(error); },
@@ -128,6 +139,7 @@ void RestoreSession::read(const Json &arguments) {
     layers_->check();
     plan_ = restore::makePlan(*layers_, processes);
     restore::writeShadow(stringField(arguments, "shadowDir"), layers_->top(), plan_);
+    lazy_ = lazy_ && plan_.stagedBytes >= kLazyFrom;
 }
 
 Json RestoreSession::stats() {
@@ -176,25 +188,89 @@ std::vector<pclo_advise> hugeAdvice(const std::vector<uint64_t> &blocks) {
 }
 
 void RestoreSession::stage() {
+    if (lazy_)
+        verify();
     int pid = overlay_->waitConnected(kOverlayTime);
     auto areas = reserve();
+    bool lazy = lazy_ && stageLazily(areas);
+    if (!lazy)
+        load(pid, areas);
+    overlay_->go(areas, PCLO_STOCK_NETWORK);
+    events_.emit("go", {{"bytes", plan_.stagedBytes}, {"lazy", lazy}});
+}
+
+/// Puts all that is staged where it belongs.
+void RestoreSession::load(int pid, const std::vector<pclo_area> &areas) {
     chunks_ = makeChunks(*layers_, plan_, areas);
     overlay_->advise(hugeAdvice(chunks_.blocks));
+    runLoader(pid);
+}
+
+/// Reads all and places nothing: what comes later must not turn out to be damaged then.
+void RestoreSession::verify() {
+    chunks_ = makeChunks(*layers_, {}, {});
+    runLoader(getpid());
+}
+
+void RestoreSession::runLoader(int pid) {
     {
         std::lock_guard lock(mutex_);
         stillWanted();
         loader_ = std::make_unique<Loader>(*layers_, chunks_, pid, kThreads);
     }
     loader_->run();
-    overlay_->go(areas, PCLO_STOCK_NETWORK);
-    events_.emit("go", {{"bytes", loader_->bytes()}});
 }
 
-void RestoreSession::release() noexcept {
+/// Leaves the windows empty, and gets ready to fill them when they are wanted. False when this kernel, or
+/// this container, cannot do without.
+bool RestoreSession::stageLazily(const std::vector<pclo_area> &areas) {
     try {
+        server_ = std::make_unique<lazy::Server>(layers_->files(), overlay_->userfaultfd());
+        auto area = areas.begin();
+        for (const auto &process : plan_.processes)
+            for (const auto &extent : process.extents) {
+                while (extent.address >= area->end || area->vpid != process.vpid)
+                    ++area;
+                uint64_t start = area->staged + (extent.address - area->start);
+                server_->add({start, start + extent.size, extent.file, extent.offset});
+            }
+        for (const auto &each : areas)
+            server_->watch(each.staged, each.staged + (each.end - each.start));
+        server_->start();
+        return true;
+    } catch (const Error &error) {
+        if (error.code() != "no-lazy")
+            throw;
+        std::fprintf(stderr, "all memory is placed before the restore: %s\n", error.what());
+        server_.reset();
+        return false;
+    }
+}
+
+/// The tasks run from the release on, and must have all their memory, or end.
+void RestoreSession::release(const std::vector<int> &pids) noexcept {
+    try {
+        std::optional<lazy::Keeper> keeper;
+        if (server_)
+            keeper.emplace(pids);
         overlay_->release(kReleaseTime);
+        if (server_)
+            fillLazily(*keeper);
     } catch (const Error &error) {
         fail(error);
+    }
+}
+
+void RestoreSession::fillLazily(const lazy::Keeper &keeper) {
+    try {
+        uint64_t bytes = server_->fill();
+        events_.emit("filled", {{"bytes", bytes}});
+    } catch (const Error &error) {
+        keeper.kill();
+        throw Error(error.code(),
+                    std::string("the container was ended, since its memory could not be filled: ") +
+                        error.what(),
+                    error.remedy());
     }
 }
 
