@@ -2,11 +2,11 @@
  * Restores a container from an image with the engine: runC and CRIU start as ever, but on a shadow of the image, and
  * CRIU waits until the engine has put the bulk of the memory into it.
  *
- *   engine:        check the image ─ write the shadow ─ stage ──────── go               ┌─ fill
- *   runC, CRIU:    start ──────────────────── wait in the overlay ───┘ restore ─ run ──┘
+ *   engine:        check the image ─ write the shadow ─ stage ──────── go             release
+ *   runC, CRIU:    start ──────────────────── wait in the overlay ───┘ restore ─ hold ─┘ run
  *
- * Nothing runs before go; up to there, all can be taken back and plain runC be asked instead. Much memory is not staged but
- * filled in while the tasks run (lazily): at once what they wait for, then the rest.
+ * Up to go, all can be taken back and plain runC be asked instead. Much memory is not staged: go comes at once, release when all
+ * sums are checked, and pages come lazily while the tasks run, at once those that they wait for, then the rest.
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -25,6 +25,8 @@ export interface ImageRestore {
   readonly libDir: string;
   /** As for plain runC; `imagePath` is the image. */
   readonly options: RestoreOptions;
+  /** CRIU does not start before: nothing is in the way of the image's connections. Never rejects. */
+  readonly cleared: Promise<void>;
 }
 
 export type RestoreOutcome =
@@ -110,6 +112,7 @@ class Attempt {
     let restore: HeldRestore | undefined;
     try {
       await Promise.race([engine.event("listening", LISTEN_MS), begun]);
+      await this.request.cleared;
       restore = new HeldRestore(this.#runc());
       const { verified = false } = await begun;
       await Promise.race([restore.ended, engine.failed]);

@@ -109,11 +109,12 @@ export class RestoredInit implements InitSource {
   async #fromImage(how: RestoreOptions): Promise<void> {
     const { id, bundle, runc, log } = this.#context;
     const { endFormerConnections } = await import("../../runtime/checkpoint/former-connections.js");
+    const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
     const network = readSpecForRunc(bundle).linux?.namespaces?.find(({ type }) => type === "network");
     // A namespace that is made with the container has no past.
-    if (!network || network.path) await endFormerConnections(how.imagePath, network?.path);
-    const { restoreImage } = await import("../../runtime/checkpoint/restore.js");
-    const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how });
+    const cleared =
+      !network || network.path ? endFormerConnections(how.imagePath, network?.path) : Promise.resolve();
+    const outcome = await restoreImage({ id, runc, libDir: libDir(), options: how, cleared });
     if (outcome.kind === "restored") {
       const { filled, ...figures } = outcome;
       log.info({ id, ...figures }, "restored by the engine");

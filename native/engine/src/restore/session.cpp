@@ -7,8 +7,10 @@
 #include "lazy/server.hpp"
 #include "restore/loader.hpp"
 #include "restore/shadow.hpp"
+#include "restore/verify.hpp"
 
 #include <cstdio>
+#include <future>
 #include <thread>
 
 namespace pclive {
@@ -41,10 +43,8 @@ class RestoreSession final : public Session {
     void work() noexcept;
     void stage();
     void load(int pid, const std::vector<pclo_area> &areas);
-    void verify();
     bool stageLazily(const std::vector<pclo_area> &areas);
     void fillLazily(const lazy::Keeper &keeper);
-    void runLoader(int pid);
     std::vector<pclo_area> reserve();
     void release(const std::vector<int> &pids) noexcept;
     void fail(const Error &error) noexcept;
@@ -61,6 +61,7 @@ class RestoreSession final : public Session {
     std::unique_ptr<Loader> loader_;
     std::unique_ptr<Overlay> overlay_;
     std::unique_ptr<lazy::Server> server_;
+    std::future<void> verified_;
     std::thread worker_, ahead_, releaser_;
 };
 
@@ -188,8 +189,10 @@ std::vector<pclo_advise> hugeAdvice(const std::vector<uint64_t> &blocks) {
 }
 
 void RestoreSession::stage() {
+    // Beside all that CRIU does; the release waits for it.
     if (lazy_)
-        verify();
+        verified_ = std::async(std::launch::async,
+                               [this] { restore::verifyPages(layers_->files(), kThreads, aborted_); });
     int pid = overlay_->waitConnected(kOverlayTime);
     auto areas = reserve();
     bool lazy = lazy_ && stageLazily(areas);
@@ -203,16 +206,6 @@ void RestoreSession::stage() {
 void RestoreSession::load(int pid, const std::vector<pclo_area> &areas) {
     chunks_ = makeChunks(*layers_, plan_, areas);
     overlay_->advise(hugeAdvice(chunks_.blocks));
-    runLoader(pid);
-}
-
-/// Reads all and places nothing: what comes later must not turn out to be damaged then.
-void RestoreSession::verify() {
-    chunks_ = makeChunks(*layers_, {}, {});
-    runLoader(getpid());
-}
-
-void RestoreSession::runLoader(int pid) {
     {
         std::lock_guard lock(mutex_);
         stillWanted();
@@ -243,7 +236,7 @@ bool RestoreSession::stageLazily(const std::vector<pclo_area> &areas) {
             throw;
         std::fprintf(stderr, "all memory is placed before the restore: %s\n", error.what());
         server_.reset();
-        return false;
+        return false; // load() holds all against its sums
     }
 }
 
@@ -251,6 +244,9 @@ bool RestoreSession::stageLazily(const std::vector<pclo_area> &areas) {
 void RestoreSession::release(const std::vector<int> &pids) noexcept {
     try {
         std::optional<lazy::Keeper> keeper;
+        // What comes while the tasks run must not turn out to be damaged then.
+        if (server_)
+            verified_.get();
         if (server_)
             keeper.emplace(pids);
         overlay_->release(kReleaseTime);

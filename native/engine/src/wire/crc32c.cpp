@@ -65,6 +65,9 @@ uint64_t wordAt(const uint8_t *at) {
 /// The instruction takes three cycles, and a new one can begin in each: three sums at a time, of three parts
 /// of this size. A page is three of them and 16 bytes.
 constexpr size_t kLane = 1360;
+/// Three short lanes in each page are nothing that a processor would fetch ahead by itself: memory that is
+/// not in its cache is summed up by half as fast again when it is told to.
+constexpr size_t kAhead = 4096, kPrefetchStep = 16;
 
 /// What kLane zero bytes make of a sum, for each byte of it.
 class LaneShift {
@@ -95,6 +98,8 @@ PCLIVE_CRC32C_TARGET uint32_t crc32cHardware(uint32_t crc, const void *data, siz
     for (; size >= 3 * kLane; size -= 3 * kLane, at += 3 * kLane) {
         uint64_t second = 0, third = 0;
         for (size_t i = 0; i < kLane; i += 8) {
+            if (i % kPrefetchStep == 0)
+                __builtin_prefetch(at + kAhead + 3 * i);
             state = takeWord(state, wordAt(at + i));
             second = takeWord(second, wordAt(at + kLane + i));
             third = takeWord(third, wordAt(at + 2 * kLane + i));
