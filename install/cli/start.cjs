@@ -16,8 +16,8 @@ function read(name) {
   }
 }
 
-const source = `(function (require, exports, module, __file) {${readFileSync(file, "utf8")}\n})`;
-const script = new Script(source, {
+// One byte a character: outside of ASCII there are comments only, and nothing has to be decoded.
+const script = new Script(readFileSync(file, "latin1"), {
   filename: file,
   cachedData: keep === undefined ? read(`${__dirname}/pclive.cache`) : undefined,
 });

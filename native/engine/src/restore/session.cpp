@@ -44,7 +44,7 @@ class RestoreSession final : public Session {
     void stage();
     void load(int pid, const std::vector<pclo_area> &areas);
     bool stageLazily(const std::vector<pclo_area> &areas);
-    void fillLazily(const lazy::Keeper &keeper);
+    void releaseLazily(const std::vector<int> &pids);
     std::vector<pclo_area> reserve();
     void release(const std::vector<int> &pids) noexcept;
     void fail(const Error &error) noexcept;
@@ -243,31 +243,33 @@ bool RestoreSession::stageLazily(const std::vector<pclo_area> &areas) {
 /// The tasks run from the release on, and must have all their memory, or end.
 void RestoreSession::release(const std::vector<int> &pids) noexcept {
     try {
-        std::optional<lazy::Keeper> keeper;
-        // What comes while the tasks run must not turn out to be damaged then.
         if (server_)
-            verified_.get();
-        if (server_)
-            keeper.emplace(pids);
-        overlay_->release(kReleaseTime);
-        if (server_)
-            fillLazily(*keeper);
+            releaseLazily(pids);
+        else
+            overlay_->release(kReleaseTime);
     } catch (const Error &error) {
         fail(error);
     }
 }
 
-void RestoreSession::fillLazily(const lazy::Keeper &keeper) {
-    try {
-        uint64_t bytes = server_->fill();
-        events_.emit("filled", {{"bytes", bytes}});
-    } catch (const Error &error) {
-        keeper.kill();
-        throw Error(error.code(),
-                    std::string("the container was ended, since its memory could not be filled: ") +
-                        error.what(),
-                    error.remedy());
+void RestoreSession::releaseLazily(const std::vector<int> &pids) {
+    // What comes while the tasks run must not turn out to be damaged then.
+    verified_.get();
+    uint64_t bytes;
+    {
+        lazy::Keeper keeper(pids); // stands down before the shim hears that all is done, and ends us
+        overlay_->release(kReleaseTime);
+        try {
+            bytes = server_->fill();
+        } catch (const Error &error) {
+            keeper.kill();
+            throw Error(error.code(),
+                        std::string("the container was ended, since its memory could not be filled: ") +
+                            error.what(),
+                        error.remedy());
+        }
     }
+    events_.emit("filled", {{"bytes", bytes}});
 }
 
 void RestoreSession::stillWanted() const {
