@@ -10,6 +10,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { removeCgroupYards } from "../criu/cgroup-yard.js";
 import { attempt, quiet, within } from "../migration/deadline.js";
 import { Engine } from "../migration/engine.js";
 import type { EngineEvent } from "../migration/engine-messages.js";
@@ -155,6 +156,7 @@ class Attempt {
     const cause = await causeOf(thrown, restore);
     await engine.close();
     await restore?.stop();
+    await removeCgroupYards(this.request.options.workPath ?? "");
     if (this.#gone || cause.code === DAMAGED) throw cause.error;
     return { kind: "unable", why: cause.error.message };
   }

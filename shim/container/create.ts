@@ -88,7 +88,9 @@ function sourceOf(env: ShimEnv, request: CreateRequest, container: Container): I
   const { id, bundle, runc, options } = container;
   const { reaper, log } = env;
   const onFilling = (filled: Promise<void>) => {
-    filled.catch((error: unknown) => log.error({ id, error }, "the restored task was ended: its memory is not complete"));
+    filled.catch((error: unknown) =>
+      log.error({ id, error }, "the restored task was ended: its memory is not complete"),
+    );
     container.moves.fillUntil(filled);
   };
   const context: InitContext = { id, bundle, runc, options, reaper, log, onFilling };

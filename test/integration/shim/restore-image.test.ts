@@ -30,6 +30,9 @@ import { ShimBench, type Spec, type Task, until } from "./bundle.js";
 const { CheckpointOptions } = containerd.runc.v1;
 const PORT = 17_700;
 const CHURN = ["/bin/churn", "--memory", "96", "--threads", "2", "--rate", "500", "--no-fork"];
+/** Much that is on its way while the program moves and discards it. */
+const BUSY = ["/bin/churn", "--memory", "2048", "--threads", "8", "--rate", "8000", "--no-fork"];
+const BUSY_BYTES = 200 << 20;
 
 interface Running {
   readonly id: string;
@@ -56,8 +59,8 @@ describe("restore of an image by the engine", function () {
     spec.linux.namespaces = spec.linux.namespaces.filter(({ type }) => type !== "network");
   }
 
-  async function create(checkpoint = ""): Promise<Running> {
-    const { id, bundle } = bench.makeBundle([...CHURN, "--port", String(PORT)], inHostNetwork);
+  async function create(checkpoint = "", program = CHURN): Promise<Running> {
+    const { id, bundle } = bench.makeBundle([...program, "--port", String(PORT)], inHostNetwork);
     const { task } = await bench.start(id, bundle);
     const stdout = `file://${join(bundle, "out.txt")}`;
     await task.Create({ id, bundle, rootfs: bench.rootfs(), stdout, checkpoint });
@@ -82,11 +85,18 @@ describe("restore of an image by the engine", function () {
     assert.ok(!new RegExp(`runc.*restore.*${id}`).test(processes), "a runC is left");
   }
 
-  async function take(path: string): Promise<void> {
-    const container = await create();
-    const { id, task } = container;
-    await task.Start({ id });
+  /** @param bytes of the program's memory at the least */
+  async function take(path: string, program = CHURN, bytes = 0): Promise<void> {
+    const container = await create("", program);
+    const { pid } = await container.task.Start({ id: container.id });
     await until(async () => (await verify()).startsWith("OK"), 20_000);
+    await until(() => residentBytes(pid) >= bytes, 30_000);
+    await checkpointOf(container, path);
+  }
+
+  /** With exit; nothing of the container is left. */
+  async function checkpointOf(container: Running, path: string): Promise<void> {
+    const { id, task } = container;
     mkdirSync(path);
     const value = CheckpointOptions.encode({ exit: true }).finish();
     await task.Checkpoint({ id, path, options: { type_url: "containerd.runc.v1.CheckpointOptions", value } });
@@ -131,6 +141,58 @@ describe("restore of an image by the engine", function () {
     const log = readFileSync(join(container.bundle, "work/restore.log"), "utf8");
     assert.match(log, /pclive: Go with [1-9]\d* areas/);
     await remove(container, true);
+  });
+
+  describe("of much memory, which comes while the program runs", () => {
+    let busy: string;
+    before(async () => {
+      busy = join(bench.folder, "busy-images");
+      await take(busy, BUSY, BUSY_BYTES);
+    });
+
+    it("brings back every byte to a program that moves and discards it meanwhile", async () => {
+      for (let i = 0; i < 3; i++) {
+        const container = await restored(busy);
+        assert.match(await verify(), /^OK /);
+        await new Promise((done) => setTimeout(done, 500));
+        assert.match(await verify(), /^OK /);
+        await remove(container, true);
+      }
+    });
+
+    it("lets a checkpoint wait for it, which is complete then", async () => {
+      const again = join(bench.folder, "again-images");
+      await checkpointOf(await restored(busy), again);
+      const container = await restored(again);
+      assert.match(await verify(), /^OK /);
+      await remove(container, true);
+    });
+
+    it("is given up with a container that is killed and deleted", async () => {
+      await remove(await restored(busy), true);
+    });
+
+    it("ends the container when the engine is killed: no page is ever empty", async () => {
+      const container = await restored(busy);
+      // Not by its words: its keeper has the same.
+      const engine = Number(execFileSync("pgrep", ["-x", "pclive-engine"], { encoding: "utf8" }));
+      process.kill(engine, "SIGKILL");
+      const { exitStatus } = await container.task.Wait({ id: container.id });
+      assert.equal(exitStatus, 137);
+      await remove(container, false);
+    });
+
+    it("does not begin when a bit of the pages is flipped", async () => {
+      const copy = join(bench.folder, "flipped-images");
+      cpSync(busy, copy, { recursive: true });
+      flip(join(copy, "pages-1.img"));
+      const container = await create(copy);
+      await assert.rejects(
+        container.task.Start({ id: container.id }),
+        (error: unknown) => error instanceof TtrpcError && error.message.includes("pages-1.img"),
+      );
+      await remove(container, false);
+    });
   });
 
   it("reads what is in the parents of an image", async () => {
@@ -200,6 +262,11 @@ describe("restore of an image by the engine", function () {
     }
   });
 });
+
+function residentBytes(pid: number): number {
+  const [, pages] = readFileSync(`/proc/${pid}/statm`, "utf8").split(" ");
+  return Number(pages) * 4096;
+}
 
 function truncate(path: string): void {
   const fd = openSync(path, "r+");
