@@ -25,7 +25,8 @@ if [ -e /sys/fs/cgroup/cpuacct/cpuacct.usage ]; then
   cat /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory/memory.max_usage_in_bytes
 else
   awk '$1 == "usage_usec" { print $2 "000" }' /sys/fs/cgroup/cpu.stat
-  cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory.peak 2>/dev/null ||
+  # No peak before Linux 5.19, and neither of a root group.
+  [ -e /sys/fs/cgroup/memory.peak ] && cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory.peak ||
     awk '{ kb[$1] = $2 } END { used = (kb["MemTotal:"] - kb["MemAvailable:"]) * 1024; printf "%d\\n%d\\n", used, used }' /proc/meminfo
 fi`;
 

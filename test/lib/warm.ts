@@ -39,5 +39,11 @@ export interface MoveWarmth {
 
 /** @param megabytes of each of the two */
 export async function warmForMove(lab: Lab, megabytes: number): Promise<MoveWarmth> {
-  return { rounds: await warmMemory(lab, megabytes), pause: await warmMemory(lab, megabytes) };
+  const rounds = await warmMemory(lab, megabytes);
+  try {
+    return { rounds, pause: await warmMemory(lab, megabytes) };
+  } catch (error) {
+    await rounds.free();
+    throw error;
+  }
 }

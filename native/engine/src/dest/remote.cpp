@@ -2,6 +2,7 @@
 #include "dest/remote.hpp"
 
 #include "dest/page_set.hpp"
+#include "proc/transfer.hpp"
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -16,8 +17,6 @@ namespace pclive::dest {
 namespace {
 
 constexpr size_t kMaxPieces = IOV_MAX;
-/// Of one system call: while the kernel copies it may give way to nobody, and megabytes take milliseconds.
-constexpr size_t kBytesPerCall = 256u << 10;
 
 Error failed(int error) {
     return systemError("overlay-lost", "cannot reach CRIU's memory", error ? error : EFAULT);

@@ -55,13 +55,18 @@ Keeper::Keeper(const std::vector<int> &pids) : engine_(openPid(getpid())) {
 }
 
 Keeper::~Keeper() {
-    ::kill(pid_, SIGKILL);
-    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    if (pid_)
+        killAll(watched_.data(), watched_.size());
+    standDown();
 }
 
-void Keeper::kill() const noexcept {
-    killAll(watched_.data(), watched_.size());
+void Keeper::standDown() noexcept {
+    if (!pid_)
+        return;
+    kill(pid_, SIGKILL);
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = 0;
 }
 
 } // namespace pclive::lazy

@@ -14,13 +14,14 @@ class Keeper {
   public:
     /// `pids`: whom to kill. Errors: "internal".
     explicit Keeper(const std::vector<int> &pids);
-    /// Stands down: they have all they need.
+    /// Kills them, unless standDown() was called: filling their memory has failed. Waits for their end, at
+    /// most five seconds each.
     ~Keeper();
     Keeper(const Keeper &) = delete;
     Keeper &operator=(const Keeper &) = delete;
 
-    /// Kills them, when filling their memory has failed; waits for their end, at most five seconds.
-    void kill() const noexcept;
+    /// They have all they need.
+    void standDown() noexcept;
 
   private:
     std::vector<Fd> watched_; // pidfds

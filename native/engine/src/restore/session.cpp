@@ -45,6 +45,7 @@ class RestoreSession final : public Session {
     void load(int pid, const std::vector<pclo_area> &areas);
     bool stageLazily(const std::vector<pclo_area> &areas);
     void releaseLazily(const std::vector<int> &pids);
+    uint64_t fill();
     std::vector<pclo_area> reserve();
     void release(const std::vector<int> &pids) noexcept;
     void fail(const Error &error) noexcept;
@@ -249,27 +250,30 @@ void RestoreSession::release(const std::vector<int> &pids) noexcept {
             overlay_->release(kReleaseTime);
     } catch (const Error &error) {
         fail(error);
+    } catch (const std::exception &error) {
+        fail(Error("internal", error.what()));
     }
 }
 
 void RestoreSession::releaseLazily(const std::vector<int> &pids) {
     // What comes while the tasks run must not turn out to be damaged then.
     verified_.get();
-    uint64_t bytes;
-    {
-        lazy::Keeper keeper(pids); // stands down before the shim hears that all is done, and ends us
-        overlay_->release(kReleaseTime);
-        try {
-            bytes = server_->fill();
-        } catch (const Error &error) {
-            keeper.kill();
-            throw Error(error.code(),
-                        std::string("the container was ended, since its memory could not be filled: ") +
-                            error.what(),
-                        error.remedy());
-        }
-    }
+    lazy::Keeper keeper(pids);
+    overlay_->release(kReleaseTime);
+    uint64_t bytes = fill();
+    keeper.standDown(); // before the shim hears that all is done, and ends us
     events_.emit("filled", {{"bytes", bytes}});
+}
+
+uint64_t RestoreSession::fill() {
+    try {
+        return server_->fill();
+    } catch (const Error &error) {
+        throw Error(error.code(),
+                    std::string("the container was ended, since its memory could not be filled: ") +
+                        error.what(),
+                    error.remedy());
+    }
 }
 
 void RestoreSession::stillWanted() const {

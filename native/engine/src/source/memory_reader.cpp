@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/memory_reader.hpp"
 #include "proc/procfs.hpp"
+#include "proc/transfer.hpp"
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -8,10 +9,6 @@
 
 namespace pclive {
 namespace {
-
-/// Of one system call. While the kernel copies it gives way to nobody, unless it was built to be preempted:
-/// with megabytes at a time a server that shares the processor waits for milliseconds.
-constexpr size_t kBytesPerCall = 256u << 10;
 
 /// What is still to be done of a list of pieces, as the kernel wants it.
 class Rest {
