@@ -237,7 +237,7 @@ async function backToA(lab: Lab, redis: RedisContainer): Promise<void> {
   const deadline = Date.now() + AGENT_SETTLED_MS;
   let back = await migrate(lab, "b", ID, "a");
   while (back.stderr.includes("is being migrated already") && Date.now() < deadline) {
-    await sleep(250);
+    await sleep(1000);
     back = await migrate(lab, "b", ID, "a");
   }
   assert.equal(back.exitCode, 0, back.stderr);
