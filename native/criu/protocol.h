@@ -21,8 +21,8 @@
  *   restore   HELLO(role restore)    ->
  *                                    <-    WINDOW | DROP | ADVISE      any number, in any order
  *             WINDOW_AT | OK | ERROR ->                                one answer each, in order
- *                                    <-    LAZY                at most once: memory that comes when it is
- * wanted LAZY_AT | ERROR        ->
+ *                                    <-    LAZY                        at most once: pages come later
+ *             LAZY_AT | ERROR        ->
  *                                    <-    GO                  the images are complete, staging is final
  *             MARK ...               ->
  *             HELD                   ->                        everything restored, tasks stopped

@@ -143,20 +143,29 @@ bool isEmpty(const char *memory, uint64_t first, uint64_t count) {
     return true;
 }
 
+/// A subject that a server gives its pages.
+struct Served {
+    std::vector<restore::PagesFile> files = pagesFile();
+    Subject subject;
+    lazy::Server server;
+
+    explicit Served(const std::function<bool(char *)> &body)
+        : subject(body), server(files, std::move(subject.userfaultfd)) {
+        auto start = reinterpret_cast<uint64_t>(subject.memory);
+        server.watch(start, start + kBytes);
+        server.add({start, start + kBytes, 0, 0});
+        server.start();
+    }
+};
+
 /// Serves a subject that does `body` before, beside, or after the filling.
 void serve(const std::function<bool(char *)> &body, useconds_t before, bool fills = true) {
-    auto files = pagesFile();
-    Subject subject(body);
-    lazy::Server server(files, std::move(subject.userfaultfd));
-    auto start = reinterpret_cast<uint64_t>(subject.memory);
-    server.watch(start, start + kBytes);
-    server.add({start, start + kBytes, 0, 0});
-    server.start();
-    subject.go();
+    Served served(body);
+    served.subject.go();
     usleep(before);
     if (fills)
-        CHECK(server.fill() <= 2 * kBytes);
-    CHECK(subject.status() == 0);
+        CHECK(served.server.fill() <= 2 * kBytes);
+    CHECK(served.subject.status() == 0);
 }
 
 void givesWhatIsWanted() {
@@ -202,28 +211,16 @@ void followsChanges() {
 
 void endsWithTheProcess() {
     serve([](char *memory) { return holds(memory, 0, 10, 0); }, 50000); // ended before the filling
-    auto files = pagesFile();
-    Subject subject([](char *) { return pause() != 0; });
-    lazy::Server server(files, std::move(subject.userfaultfd));
-    auto start = reinterpret_cast<uint64_t>(subject.memory);
-    server.watch(start, start + kBytes);
-    server.add({start, start + kBytes, 0, 0});
-    server.start();
-    subject.go();
-    kill(subject.pid, SIGKILL);
-    server.fill();
+    Served served([](char *) { return pause() != 0; });
+    served.subject.go();
+    kill(served.subject.pid, SIGKILL);
+    served.server.fill();
 }
 
 void noticesACutFile() {
-    auto files = pagesFile();
-    Subject subject([](char *memory) { return holds(memory, 0, kPages, 0); });
-    lazy::Server server(files, std::move(subject.userfaultfd));
-    auto start = reinterpret_cast<uint64_t>(subject.memory);
-    server.watch(start, start + kBytes);
-    server.add({start, start + kBytes, 0, 0});
-    server.start();
-    CHECK(ftruncate(files[0].fd.get(), 100 * kPage) == 0);
-    throwsCode("images", [&] { server.fill(); });
+    Served served([](char *memory) { return holds(memory, 0, kPages, 0); });
+    CHECK(ftruncate(served.files[0].fd.get(), 100 * kPage) == 0);
+    throwsCode("images", [&] { served.server.fill(); });
 }
 
 /// A stand-in for the engine: serves faults, makes a keeper, and is killed. Nobody must ever see an empty

@@ -2,7 +2,8 @@
 #include "lazy/server.hpp"
 
 #include "wire/frames.hpp"
-#include <cstdio>
+#include <cerrno>
+#include <chrono>
 #include <poll.h>
 #include <sys/eventfd.h>
 

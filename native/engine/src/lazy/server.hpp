@@ -34,8 +34,6 @@ class Server {
     uint64_t fill();
 
   private:
-    using Spaces = std::list<Space>;
-
     void run() noexcept;
     void serve();
     std::vector<Space *> wait(bool soon);
@@ -56,7 +54,7 @@ class Server {
     std::atomic<bool> stop_ = false;
     std::atomic<bool> urgent_ = false; ///< the other thread wants the lock
     std::mutex mutex_;                 // of all below
-    Spaces spaces_;                    // never shrinks: faults refer to them
+    std::list<Space> spaces_;          // never shrinks: faults refer to them
     std::vector<Fault> unanswered_;
     std::optional<Error> failure_;
     uint64_t bytes_ = 0;
