@@ -82,6 +82,20 @@ overlay_objects() { # overlay_objects TREE: one at a time, since CRIU's make mak
 	done
 }
 
+no_sigpipe() { # no_sigpipe TREE: a parasite that answers a CRIU that was killed must not get the signal that would then end its task
+	local -A sends=(
+		[compel/plugins/std/infect.c]='sys_sendto(tsock, &m, sizeof(m), 0,'
+		[include/common/scm-code.c]='__sys(sendmsg)(sock, &fdset.hdr, 0)'
+	)
+	local file old new
+	for file in "${!sends[@]}"; do
+		old=${sends[$file]}
+		new=${old/, 0/, 0x4000 \/* MSG_NOSIGNAL *\/}
+		grep -qF "$old" "$1/$file" || fail "$file of this CRIU sends in another way than known" "choose a version of native/criu/versions"
+		OLD=$old NEW=$new perl -pi -e 's/\Q$ENV{OLD}\E/$ENV{NEW}/' "$1/$file"
+	done
+}
+
 build() { # build FOLDER
 	local folder=$1 log=$1.log tree source
 	tree=$folder/tree
@@ -90,6 +104,7 @@ build() { # build FOLDER
 	tar -xf "$archive" -C "$tree" --strip-components=1
 	mkdir "$tree/criu/pclive"
 	cp "$overlay"/*.c "$overlay"/*.h "$tree/criu/pclive/"
+	no_sigpipe "$tree"
 
 	PCLIVE_LD=${LD:-ld} PCLIVE_WRAP=$(sed '/^#/d; s/^/--wrap=/' "$overlay/wrap.list" | tr '\n' ' ') PCLIVE_OBJECTS=
 	for source in "$overlay"/*.c; do
@@ -97,6 +112,8 @@ build() { # build FOLDER
 		PCLIVE_OBJECTS+="criu/pclive/${source%.c}.o "
 	done
 	export PCLIVE_LD PCLIVE_WRAP PCLIVE_OBJECTS
+	# Called inside of a library that is joined last of all.
+	export WRAPFLAGS=-Wl,--wrap=compel_execute_syscall
 	# The number marks CRIU's cache of kernel features: builds must not take each other's.
 	export SOURCE_DATE_EPOCH=$((16#${key:0:7}))
 	if ! {

@@ -15,6 +15,7 @@ chmod 755 "$work" # one test runs as another user
 trap 'rm -rf --one-file-system "$work"' EXIT
 cc=${CC:-cc}
 "$cc" -O2 -Wall -Wextra -Werror -o "$work/subject" "$here/subject.c" -pthread
+"$cc" -O2 -Wall -Wextra -Werror -o "$work/threads" "$here/threads.c" -pthread
 "$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -o "$work/move_test" \
 	"$here/move_test.c" "$root/native/criu/move.c"
 "$cc" -g -D_GNU_SOURCE -fsanitize=address,undefined -Wall -Wextra -Werror -I"$root/native/criu" -o "$work/archive_test" \
@@ -26,5 +27,8 @@ status=0
 timeout 120 "$work/smaps_test" || status=1
 timeout 60 "$work/move_test" || status=1
 timeout 120 "$work/archive_test" || status=1
+if (($# == 0)); then
+	timeout 200 python3 "$here/unattended.py" "$work" "$out/criu" "$work/threads" || status=1
+fi
 timeout 300 python3 "$here/tests.py" "$work" "$out/criu" "$work/subject" "$@" || status=1
 exit $status

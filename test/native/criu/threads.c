@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads that would notice if something were not put back: vector registers, interrupted system calls,
+ * signal masks. It ends with 77 or more when one of them does.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAITERS 6
+
+enum { WRONG_VECTOR = 77, WRONG_SLEEP, WRONG_SELECT, WRONG_MASK };
+
+typedef double vector __attribute__((vector_size(16)));
+
+static void *compute(void *unused) {
+    vector first, now, factor = {1.000001, 0.999999};
+
+    for (int round = 0;; round++) {
+        struct timespec rest = {.tv_nsec = 200000};
+
+        now = (vector){1, 2};
+        for (int i = 0; i < 50000; i++) {
+            now = now * factor;
+            __asm__ volatile("" ::"x"(now));
+        }
+        if (round == 0)
+            first = now;
+        if (memcmp(&first, &now, sizeof(now)))
+            _exit(WRONG_VECTOR);
+        nanosleep(&rest, NULL);
+    }
+    return unused;
+}
+
+static void *rest(void *unused) {
+    for (;;) {
+        struct timespec time = {.tv_nsec = 3000000};
+
+        if (nanosleep(&time, NULL) && errno != EINTR)
+            _exit(WRONG_SLEEP);
+    }
+    return unused;
+}
+
+static void *wait_often(void *unused) {
+    for (;;) {
+        struct timeval time = {.tv_usec = 2000};
+        sigset_t mask;
+
+        if (select(0, NULL, NULL, NULL, &time) < 0 && errno != EINTR)
+            _exit(WRONG_SELECT);
+        pthread_sigmask(SIG_BLOCK, NULL, &mask);
+        if (!sigismember(&mask, SIGUSR2) || sigismember(&mask, SIGTERM))
+            _exit(WRONG_MASK);
+    }
+    return unused;
+}
+
+int main(void) {
+    pthread_t thread;
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &mask, NULL);
+    for (int i = 0; i < WAITERS; i++) {
+        pthread_create(&thread, NULL, wait_often, NULL);
+        pthread_create(&thread, NULL, rest, NULL);
+    }
+    compute(NULL);
+}
