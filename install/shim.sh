@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the shim's one file, OUT/containerd-shim-pclive-v2: the launcher, the Node addon, the JavaScript in two scripts
-# (see shim/main.ts), and the code caches that V8 makes of them in a trial run (install/shim/trial.mjs). It works
+# Make the shim's one file, OUT/containerd-shim-pclive-v2: the launcher, the Node addon, the JavaScript in three
+# scripts (see shim/main.ts), and the code caches that V8 makes of them in trial runs (install/shim/trial.mjs, zod-cache.mjs). It works
 # wherever it is copied.
 # usage: install/shim.sh BUILD OUT
 set -euo pipefail
@@ -25,7 +25,8 @@ esbuild() { # ENTRY OUTPUT OPTION...: one script, in which every dynamic import 
 		--define:WebAssembly=undefined --legal-comments=none --log-level=warning --outfile="$2" "${@:3}"
 }
 
-# Libraries that few shims need are functions inside of the script: what is not called costs nothing.
+# Libraries that few shims need: pino is a function inside of the script, and what is not called costs nothing; zod, which a
+# restore waits for, is a script of its own, for its code in the others' cache would cost every shim.
 parts=(zod pino)
 
 script() { # ENTRY NAME FILE...: the entry's bundle behind what the files say, as $work/NAME.js
@@ -38,16 +39,19 @@ script() { # ENTRY NAME FILE...: the entry's bundle behind what the files say, a
 
 bundle() {
 	local part
-	for part in "${parts[@]}"; do
-		esbuild "$root/node_modules/$part" "$work/$part.js"
-		{
-			echo "__parts.$part = function (module, exports, require) {"
-			cat "$work/$part.js"
-			echo "};"
-		} >"$work/$part.part.js"
-	done
+	for part in "${parts[@]}"; do esbuild "$root/node_modules/$part" "$work/$part.bundle.js"; done
+	{
+		echo "__parts.pino = function (module, exports, require) {"
+		cat "$work/pino.bundle.js"
+		echo "};"
+	} >"$work/pino.part.js"
+	{
+		echo "(function (module, exports, require) {"
+		LC_ALL=C sed 's/[\x80-\xFF]/?/g' "$work/zod.bundle.js"
+		echo "})"
+	} >"$work/zod.js"
 	script "$build/js/shim/main.js" start "$root/install/shim/rest.js"
-	script "$build/js/shim/rest.js" rest "$work"/*.part.js
+	script "$build/js/shim/rest.js" rest "$root/install/shim/zod.js" "$work/pino.part.js"
 }
 
 quoted() { printf '"%s", ' "$@"; }
@@ -77,6 +81,8 @@ link() { # OUTPUT
 make_cache() {
 	: >"$work/start.cache"
 	: >"$work/rest.cache"
+	esbuild "$build/js/runtime/migration/engine-messages.js" "$work/lines.js" --external:zod
+	timeout 60 "$node" "${flags[@]}" "$root/install/shim/zod-cache.mjs" "$work"
 	compile
 	link "$work/trial"
 	timeout 180 "$node" "${flags[@]}" "$root/install/shim/trial.mjs" "$work/trial" "$work"
@@ -84,7 +90,7 @@ make_cache() {
 
 key=$(cat "$0" "$root"/install/shim/* "$root"/native/launcher/* "$build/native/addon/pclive.node" <("$node" --version) | sha256sum | cut -c 1-32)
 bundle
-key+=$(cat "$work/start.js" "$work/rest.js" | sha256sum | cut -c 1-32)
+key+=$(cat "$work/start.js" "$work/rest.js" "$work/zod.js" | sha256sum | cut -c 1-32)
 if [[ ! -x $out/containerd-shim-pclive-v2 || $(cat "$work/key" 2>/dev/null) != "$key" ]]; then
 	make_cache
 	compile

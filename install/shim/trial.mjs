@@ -1,5 +1,5 @@
 // trial.mjs SHIM FOLDER: lets the shim serve one make-believe container after each kind of start, and keeps what V8
-// compiled for that, as code caches of its two scripts, FOLDER/start.cache and FOLDER/rest.cache.
+// compiled for that, as code caches of two of its scripts, FOLDER/start.cache and FOLDER/rest.cache.
 // Run by Node with the flags that the shim will have. Nothing is measured or tested here, so runC is a script that
 // starts a sleep, and no privilege is needed.
 import { execFileSync, spawn } from "node:child_process";
@@ -143,6 +143,12 @@ async function live(task) {
   await task.CloseIO({ id, stdin: true });
   await exit;
   await task.Kill({ id, signal: 9 }).catch(() => {});
+  await task.Delete({ id });
+  // Nothing is there to restore, nor an engine: what a restore begins with is compiled all the same.
+  await task.Create({ ...create, checkpoint: folder });
+  await task.Start({ id });
+  await task.Kill({ id, signal: 9 }).catch(() => {});
+  await task.Wait({ id });
   await task.Delete({ id });
   await task.Connect({ id });
   await task.Shutdown({ id, now: true });

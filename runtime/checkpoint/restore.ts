@@ -13,21 +13,35 @@ import { basename, join } from "node:path";
 import { removeCgroupYards } from "../criu/cgroup-yard.js";
 import { attempt, quiet, within } from "../migration/deadline.js";
 import { Engine } from "../migration/engine.js";
-import type { EngineEvent } from "../migration/engine-messages.js";
+import type { Answer, EngineEvent } from "../migration/engine-messages.js";
 import { MigrationError } from "../migration/error.js";
 import { HeldRestore } from "../migration/restore.js";
 import type { RestoreOptions, Runc } from "../runc/index.js";
 import { RestorePlace } from "./restore-place.js";
 
-export interface ImageRestore {
-  readonly id: string;
-  readonly runc: Runc;
+export interface ImageToRestore {
   /** Folder of the engine and of our CRIU. */
   readonly libDir: string;
-  /** As for plain runC; `imagePath` is the image. */
+  readonly bundle: string;
+  /** Folder of the image. */
+  readonly imagePath: string;
+}
+
+export interface RestoreRequest {
+  readonly id: string;
+  readonly runc: Runc;
+  /** As for plain runC. */
   readonly options: RestoreOptions;
   /** CRIU does not start before: nothing is in the way of the image's connections. Never rejects. */
   readonly cleared: Promise<void>;
+}
+
+/** The engine reads the image already; its tasks may follow, at most once. */
+export interface BegunRestore {
+  /** @throws MigrationError `images`; what runC says when it has failed after go */
+  finish(request: RestoreRequest): Promise<RestoreOutcome>;
+  /** Takes back what was begun. Idempotent, never rejects; without effect after `finish`. */
+  drop(): Promise<void>;
 }
 
 export type RestoreOutcome =
@@ -53,73 +67,84 @@ const RUNC_MS = 5_000;
 /** Damaged images are no reason to try another way: the error says which file. */
 const DAMAGED = "images";
 
-/** @throws MigrationError `images`; what runC says when it has failed after go */
-export async function restoreImage(request: ImageRestore): Promise<RestoreOutcome> {
-  const missing = whatIsMissing(request);
-  if (missing) return { kind: "unable", why: missing };
-  const { bundle, imagePath } = request.options;
-  return new Attempt(request, await RestorePlace.create(bundle, imagePath)).run();
+/** Never rejects: what is wrong with the image is told at `finish`. */
+export async function beginRestore(image: ImageToRestore): Promise<BegunRestore> {
+  const missing = whatIsMissing(image);
+  if (missing) return unable(missing);
+  try {
+    return new Attempt(image, await RestorePlace.create(image.bundle, image.imagePath));
+  } catch (error) {
+    return unable(MigrationError.from(error).message);
+  }
 }
 
-function whatIsMissing({ libDir, options }: ImageRestore): string | undefined {
-  const needed = [
-    join(libDir, "pclive-engine"),
-    join(libDir, "criu/criu"),
-    join(options.imagePath, "inventory.img"),
-  ];
+function whatIsMissing({ libDir, imagePath }: ImageToRestore): string | undefined {
+  const needed = [join(libDir, "pclive-engine"), join(libDir, "criu/criu"), join(imagePath, "inventory.img")];
   const missing = needed.find((path) => !existsSync(path));
   return missing && `there is no ${basename(missing)} in ${join(missing, "..")}`;
 }
 
-class Attempt {
+function unable(why: string): BegunRestore {
+  return { finish: async () => ({ kind: "unable", why }), drop: async () => undefined };
+}
+
+class Attempt implements BegunRestore {
   #gone = false;
   #lazy = false;
   #released = false;
+  #finishing = false;
   #bytes = 0;
+  readonly #engine: Engine;
+  readonly #begun: Promise<Answer<"begin">>;
 
   constructor(
-    private readonly request: ImageRestore,
+    image: ImageToRestore,
     private readonly place: RestorePlace,
-  ) {}
+  ) {
+    this.#engine = Engine.spawn({
+      binary: join(image.libDir, "pclive-engine"),
+      role: "restore",
+      logFile: place.engineLog,
+      onEvent: (event) => this.#notice(event),
+    });
+    const { shadow, socket } = place;
+    const what = { imageDir: image.imagePath, shadowDir: shadow, overlaySocket: socket, lazy: true };
+    this.#begun = quiet(this.#engine.request("begin", what, { timeoutMs: BEGIN_MS }));
+  }
 
-  async run(): Promise<RestoreOutcome> {
-    let engine: Engine | undefined;
+  async finish(request: RestoreRequest): Promise<RestoreOutcome> {
+    this.#finishing = true;
     let filling: Promise<void> | undefined;
-    const clear = async () => {
-      await engine?.close();
-      await this.place.remove();
-    };
     try {
-      ({ engine } = await Engine.start({
-        binary: join(this.request.libDir, "pclive-engine"),
-        role: "restore",
-        logFile: this.place.engineLog,
-        onEvent: (event) => this.#notice(event),
-      }));
-      const outcome = await this.#restore(engine);
+      const outcome = await this.#restore(request);
       if (outcome.kind !== "restored" || !this.#lazy) return outcome;
-      filling = quiet(this.#filled(engine).finally(clear));
+      filling = quiet(this.#filled(this.#engine).finally(() => this.#clear()));
       return { ...outcome, filled: filling };
     } finally {
-      if (!filling) await clear();
+      if (!filling) await this.#clear();
     }
   }
 
-  async #restore(engine: Engine): Promise<RestoreOutcome> {
-    const { shadow, socket } = this.place;
-    const imageDir = this.request.options.imagePath;
-    const what = { imageDir, shadowDir: shadow, overlaySocket: socket, lazy: true };
-    const begun = quiet(engine.request("begin", what, { timeoutMs: BEGIN_MS }));
+  async drop(): Promise<void> {
+    if (!this.#finishing) await attempt(() => this.#clear());
+  }
+
+  async #clear(): Promise<void> {
+    await this.#engine.close();
+    await this.place.remove();
+  }
+
+  async #restore(request: RestoreRequest): Promise<RestoreOutcome> {
     let restore: HeldRestore | undefined;
     try {
-      await Promise.race([engine.event("listening", LISTEN_MS), begun]);
-      await this.request.cleared;
-      restore = new HeldRestore(this.#runc());
-      const { verified = false } = await begun;
-      await Promise.race([restore.ended, engine.failed]);
+      await Promise.race([this.#engine.event("listening", LISTEN_MS), this.#begun]);
+      await request.cleared;
+      restore = new HeldRestore(this.#runc(request));
+      const { verified = false } = await this.#begun;
+      await Promise.race([restore.ended, this.#engine.failed]);
       return { kind: "restored", bytes: this.#bytes, verified, filled: Promise.resolve() };
     } catch (thrown) {
-      return await this.#failed(thrown, engine, restore);
+      return await this.#failed(thrown, request, restore);
     }
   }
 
@@ -127,8 +152,7 @@ class Attempt {
     await engine.event("filled", FILL_MS + this.#bytes / FILL_BYTES_PER_MS);
   }
 
-  #runc() {
-    const { id, runc, options } = this.request;
+  #runc({ id, runc, options }: RestoreRequest) {
     const { bundle, pidFile } = options;
     const { shadow, root, environment } = this.place;
     return {
@@ -147,16 +171,20 @@ class Attempt {
     if (event.event === "released") this.#released = true;
   }
 
-  async #failed(thrown: unknown, engine: Engine, restore: HeldRestore | undefined): Promise<RestoreOutcome> {
+  async #failed(
+    thrown: unknown,
+    { options }: RestoreRequest,
+    restore: HeldRestore | undefined,
+  ): Promise<RestoreOutcome> {
     // The tasks run: what the engine has to say does not matter any more, runC's answer does.
     if (this.#released && !this.#lazy) {
       await restore?.ended;
       return { kind: "restored", bytes: this.#bytes, verified: false, filled: Promise.resolve() };
     }
     const cause = await causeOf(thrown, restore);
-    await engine.close();
+    await this.#engine.close();
     await restore?.stop();
-    await removeCgroupYards(this.request.options.workPath ?? "");
+    await removeCgroupYards(options.workPath ?? "");
     if (this.#gone || cause.code === DAMAGED) throw cause.error;
     return { kind: "unable", why: cause.error.message };
   }

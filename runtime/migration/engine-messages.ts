@@ -1,9 +1,6 @@
 /** The lines between shim and engine (docs/dev/interfaces.md, "Engine control"), checked as they come in. */
 import { z } from "zod";
 
-/** Longest line in either direction, bytes. */
-export const MAX_LINE = 64 * 1024;
-
 const count = z.number().int().nonnegative();
 /** Milliseconds. */
 const ms = z.number().nonnegative();

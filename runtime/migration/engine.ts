@@ -9,17 +9,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { quiet, within } from "./deadline.js";
-import {
-  type Answer,
-  answers,
-  type Command,
-  type EngineEvent,
-  type EventName,
-  type EventOf,
-  MAX_LINE,
-  parseLine,
-} from "./engine-messages.js";
+import type { Answer, Command, EngineEvent, EventName, EventOf } from "./engine-messages.js";
 import { MigrationError } from "./error.js";
+
+/** Longest line in either direction, bytes. */
+const MAX_LINE = 64 * 1024;
+
+/** What checks the engine's lines takes long to load: not before there is one, when the engine works already. */
+type Messages = typeof import("./engine-messages.js");
 
 export interface EngineOptions {
   /** Path of `pclive-engine`. */
@@ -67,6 +64,8 @@ export class Engine {
   #failure: MigrationError | undefined;
   #lastId = 0;
   #buffer = "";
+  #messages: Messages | undefined;
+  #loading: Promise<void> | undefined;
   #progress = "";
   #closing = false;
 
@@ -87,7 +86,9 @@ export class Engine {
         );
         resolve();
       });
-      this.#child.once("exit", (code, signal) => {
+      this.#child.once("exit", async (code, signal) => {
+        // What it has said last tells more.
+        await this.#loading;
         this.#end(this.#death(signal ?? `status ${code}`));
         resolve();
       });
@@ -102,12 +103,17 @@ export class Engine {
     this.pid = this.#child.pid ?? 0;
   }
 
+  /** Starts the engine; if it cannot be, the first request says so. */
+  static spawn(options: EngineOptions): Engine {
+    return new Engine(options);
+  }
+
   /**
    * Starts the engine and waits for its first answer.
    * @throws MigrationError `engine-failed`, `timeout`
    */
   static async start(options: EngineOptions): Promise<{ engine: Engine; hello: Answer<"hello"> }> {
-    const engine = new Engine(options);
+    const engine = Engine.spawn(options);
     try {
       return { engine, hello: await engine.request("hello", {}, { timeoutMs: 10_000 }) };
     } catch (error) {
@@ -135,7 +141,8 @@ export class Engine {
       this.#pending.set(id, this.#timed({ command, resolve, reject }, id, options));
     });
     this.#control.write(line);
-    const checked = answers[command].safeParse(await answer);
+    const said = await answer;
+    const checked = (await messages()).answers[command].safeParse(said);
     if (!checked.success) {
       throw new MigrationError(
         "protocol",
@@ -213,18 +220,26 @@ export class Engine {
 
   #receive(text: string): void {
     this.#buffer += text;
+    if (this.#messages) return this.#read(this.#messages);
+    this.#loading ??= messages().then((loaded) => {
+      this.#messages = loaded;
+      this.#read(loaded);
+    });
+  }
+
+  #read({ parseLine }: Messages): void {
     let end = this.#buffer.indexOf("\n");
     while (end >= 0) {
       const line = this.#buffer.slice(0, end);
       this.#buffer = this.#buffer.slice(end + 1);
       if (line.length > MAX_LINE) break;
-      this.#line(line);
+      this.#line(line, parseLine);
       end = this.#buffer.indexOf("\n");
     }
     if (this.#buffer.length > MAX_LINE) this.#garbled("a line is too long");
   }
 
-  #line(text: string): void {
+  #line(text: string, parseLine: Messages["parseLine"]): void {
     if (this.#failure) return;
     let line: ReturnType<typeof parseLine>;
     try {
@@ -295,6 +310,10 @@ export class Engine {
     this.#pending.clear();
     this.#waiting.clear();
   }
+}
+
+function messages(): Promise<Messages> {
+  return import("./engine-messages.js");
 }
 
 function start(options: EngineOptions): ChildProcess {

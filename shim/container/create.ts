@@ -14,8 +14,9 @@ import { Container } from "./container.js";
 import type { ShimEnv } from "./env.js";
 import { ExitWatch } from "./exits.js";
 import { IncomingInit } from "./incoming.js";
-import { FreshInit, type InitContext, type InitSource, RestoredInit, streamFailure } from "./init.js";
+import { FreshInit, type InitContext, type InitSource, streamFailure } from "./init.js";
 import { TaskProcess } from "./process.js";
+import { RestoredInit } from "./restored-init.js";
 import { mountRootfs, unmountRootfs } from "./rootfs.js";
 import { runcFor } from "./runc.js";
 

@@ -101,6 +101,7 @@ async function deleteInit(container: Container): Promise<Deleted> {
   await container.moves.makeWay({ kind: "delete" });
   await container.tracking.end();
   await dropIncoming(container);
+  await container.source.drop?.();
   return container.exclusive("delete", async () => {
     if (container.deleted) throw notFound(`container ${id} has been deleted`);
     const exit = init.state.kind === "stopped" ? init.state.exit : undefined;

@@ -11,6 +11,8 @@ PCLIVE_BLOB(pclive_start_source);
 PCLIVE_BLOB(pclive_start_cache);
 PCLIVE_BLOB(pclive_rest_source);
 PCLIVE_BLOB(pclive_rest_cache);
+PCLIVE_BLOB(pclive_zod_source);
+PCLIVE_BLOB(pclive_zod_cache);
 
 namespace {
 
@@ -45,6 +47,11 @@ napi_value restScript(napi_env env, napi_callback_info) {
                   {pclive_rest_cache_begin, pclive_rest_cache_end});
 }
 
+napi_value zodScript(napi_env env, napi_callback_info) {
+    return script(env, {pclive_zod_source_begin, pclive_zod_source_end},
+                  {pclive_zod_cache_begin, pclive_zod_cache_end});
+}
+
 void add(napi_env env, napi_value exports, const char *name, napi_callback callback) {
     napi_value function;
     if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok)
@@ -60,6 +67,7 @@ void initPayload(napi_env env, napi_value exports) {
         return;
     add(env, exports, "startScript", startScript);
     add(env, exports, "restScript", restScript);
+    add(env, exports, "zodScript", zodScript);
 }
 
 } // namespace pclive

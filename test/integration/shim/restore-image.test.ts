@@ -80,9 +80,13 @@ describe("restore of an image by the engine", function () {
   function assertNothingLeft(bundle: string, id: string): void {
     assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(bundle), "mounts are left");
     assert.deepEqual(existsSync("/run/pclive/r") ? readdirSync("/run/pclive/r") : [], []);
+    assert.ok(!engineRuns(), "an engine is left");
     const processes = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
-    assert.ok(!/pclive-engine restore/.test(processes), "an engine is left");
     assert.ok(!new RegExp(`runc.*restore.*${id}`).test(processes), "a runC is left");
+  }
+
+  function engineRuns(): boolean {
+    return /pclive-engine restore/.test(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }));
   }
 
   /** @param bytes of the program's memory at the least */
@@ -193,6 +197,21 @@ describe("restore of an image by the engine", function () {
       );
       await remove(container, false);
     });
+  });
+
+  it("is forgotten with a container that is deleted instead of started", async () => {
+    const container = await create(images);
+    await until(engineRuns, 5_000);
+    await remove(container, false);
+  });
+
+  it("begins anew when the start comes long after the creation", async () => {
+    const container = await create(images);
+    await until(engineRuns, 5_000);
+    await until(() => !engineRuns(), 15_000);
+    await container.task.Start({ id: container.id });
+    assert.match(await verify(), /^OK /);
+    await remove(container, true);
   });
 
   it("reads what is in the parents of an image", async () => {
