@@ -2,6 +2,7 @@
  * The pclive command.
  */
 import { Command, CommanderError } from "commander";
+import { addBench } from "./bench.js";
 import { addCheckpoint, addRestore } from "./checkpoint.js";
 import { AgentClient } from "./client.js";
 import { addDirtyRate } from "./dirty-rate.js";
@@ -164,6 +165,7 @@ export function buildProgram(version: string): Command {
     add(program, withAgent);
   addInstall(program, version);
   addUninstall(program);
+  addBench(program);
   program.addHelpText(
     "after",
     "\nExit codes: 0 done, 1 failed (the container runs on here), 2 usage, 3 refused by the check, 4 no agent,\n" +

@@ -220,7 +220,10 @@ export class Engine {
 
   #receive(text: string): void {
     this.#buffer += text;
-    if (this.#messages) return this.#read(this.#messages);
+    if (this.#messages) {
+      this.#read(this.#messages);
+      return;
+    }
     this.#loading ??= messages().then((loaded) => {
       this.#messages = loaded;
       this.#read(loaded);

@@ -9,6 +9,7 @@
 #include "restore/shadow.hpp"
 #include "restore/verify.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <future>
 #include <thread>
@@ -22,10 +23,16 @@ using restore::Loader;
 /// From begin until runC has brought CRIU to its waiting place.
 constexpr std::chrono::milliseconds kOverlayTime{60000};
 constexpr std::chrono::milliseconds kReleaseTime{30000};
+/// Who checks sums maps pages for the most part, and processors do that side by side.
+constexpr unsigned kMostVerifiers = 4;
 /// Two fill the memory bus of most machines.
 constexpr unsigned kThreads = 2;
 /// Less is placed in no time, and in huge pages.
 constexpr uint64_t kLazyFrom = 64u << 20;
+
+unsigned verifiers() {
+    return std::clamp(std::thread::hardware_concurrency(), 1u, kMostVerifiers);
+}
 
 class RestoreSession final : public Session {
   public:
@@ -62,7 +69,7 @@ class RestoreSession final : public Session {
     std::unique_ptr<Loader> loader_;
     std::unique_ptr<Overlay> overlay_;
     std::unique_ptr<lazy::Server> server_;
-    std::future<void> verified_;
+    std::future<restore::Mappings> verified_;
     std::thread worker_, ahead_, releaser_;
 };
 
@@ -192,8 +199,9 @@ std::vector<pclo_advise> hugeAdvice(const std::vector<uint64_t> &blocks) {
 void RestoreSession::stage() {
     // Beside all that CRIU does; the release waits for it.
     if (lazy_)
-        verified_ = std::async(std::launch::async,
-                               [this] { restore::verifyPages(layers_->files(), kThreads, aborted_); });
+        verified_ = std::async(std::launch::async, [this] {
+            return restore::verifyPages(layers_->files(), verifiers(), aborted_);
+        });
     int pid = overlay_->waitConnected(kOverlayTime);
     auto areas = reserve();
     bool lazy = lazy_ && stageLazily(areas);
@@ -257,7 +265,7 @@ void RestoreSession::release(const std::vector<int> &pids) noexcept {
 
 void RestoreSession::releaseLazily(const std::vector<int> &pids) {
     // What comes while the tasks run must not turn out to be damaged then.
-    verified_.get();
+    auto mapped = verified_.get(); // until nobody waits
     lazy::Keeper keeper(pids);
     overlay_->release(kReleaseTime);
     uint64_t bytes = fill();

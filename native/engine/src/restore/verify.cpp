@@ -9,38 +9,53 @@
 namespace pclive::restore {
 namespace {
 
-struct Summed {
-    const PagesFile *file;
-    size_t chunk; ///< index
+/// Brought into memory at a time, if sums are of less: a call for each costs more than to check it.
+constexpr uint64_t kStepBytes = 4u << 20;
+
+struct Step {
+    size_t file;
+    size_t begin, end; ///< indices of sums
 };
 
-std::vector<Summed> chunksOf(const std::vector<PagesFile> &files) {
-    std::vector<Summed> chunks;
-    for (const auto &file : files)
-        for (size_t i = 0; file.sums && i < file.sums->crc32c.size(); i++)
-            chunks.push_back({&file, i});
-    return chunks;
+std::vector<Step> stepsOf(const std::vector<PagesFile> &files) {
+    std::vector<Step> steps;
+    for (size_t file = 0; file < files.size(); file++) {
+        const auto *sums = files[file].sums;
+        if (!sums)
+            continue;
+        size_t stride = std::max<size_t>(1, kStepBytes / sums->chunk), count = sums->crc32c.size();
+        for (size_t i = 0; i < count; i += stride)
+            steps.push_back({file, i, std::min(i + stride, count)});
+    }
+    return steps;
 }
 
-void verifyOne(const Summed &summed) {
-    const auto &[file, chunk] = summed;
-    uint64_t begin = chunk * file->sums->chunk, end = std::min(begin + file->sums->chunk, file->size);
-    MappedChunk mapped(*file, begin, end);
-    if (wire::crc32c(0, mapped.need(begin, end - begin), end - begin) != file->sums->crc32c[chunk])
-        throw wrongSum(file->path);
+void verify(const Step &step, const PagesFile &file, const MappedChunk &mapped) {
+    uint64_t chunk = file.sums->chunk, begin = step.begin * chunk,
+             end = std::min(step.end * chunk, file.size);
+    const uint8_t *at = mapped.need(begin, end - begin);
+    for (size_t i = step.begin; i < step.end; i++, at += chunk)
+        if (wire::crc32c(0, at, std::min(chunk, file.size - i * chunk)) != file.sums->crc32c[i])
+            throw wrongSum(file.path);
 }
 
 } // namespace
 
-void verifyPages(const std::vector<PagesFile> &files, unsigned threads, const std::atomic<bool> &stop) {
-    auto chunks = chunksOf(files);
+Mappings verifyPages(const std::vector<PagesFile> &files, unsigned threads, const std::atomic<bool> &stop) {
+    Mappings mappings;
+    for (const auto &file : files)
+        mappings.push_back(file.sums && file.size ? std::make_unique<MappedChunk>(file, 0, file.size)
+                                                  : nullptr);
+    auto steps = stepsOf(files);
     parallel(
-        chunks.size(), threads, [] { return 0; },
+        steps.size(), threads, [] { return 0; },
         [&](size_t i, int) {
             if (stop)
                 throw Error("aborted", "aborted");
-            verifyOne(chunks[i]);
+            const auto &step = steps[i];
+            verify(step, files[step.file], *mappings[step.file]);
         });
+    return mappings;
 }
 
 } // namespace pclive::restore
