@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { containerd } from "#protos/agent";
+import { quiet } from "../../migration/deadline.js";
 import type { Namespace } from "../containerd/client.js";
 import { snapshotMounts } from "../containerd/snapshots.js";
 import {
@@ -47,13 +48,13 @@ export async function restoreInto(
   const before = stdio ?? (await getTask(ns, id))?.stdio;
   await removeTask(ns, id);
   const fifo = join(context.config.runDir, `stdin-${randomBytes(8).toString("hex")}`);
+  const mounts = quiet(snapshotMounts(ns, snapshotter ?? "", snapshotKey ?? ""));
   const streams = await streamsFor(from, before, fifo);
-  const mounts = await snapshotMounts(ns, snapshotter ?? "", snapshotKey ?? "");
   // A field given twice counts the last time: these are the container's own options but for the image.
   const own = runtime?.options?.value ?? new Uint8Array();
   const options = Buffer.concat([own, Options.encode({ criuImagePath: from }).finish()]);
   try {
-    await createTask(ns, id, mounts, streams.stdio, options);
+    await createTask(ns, id, await mounts, streams.stdio, options);
     await fill?.();
     const pid = await startTask(ns, id, RESTORE_MS);
     return { container: id, pid, restoreMs: performance.now() - begun };

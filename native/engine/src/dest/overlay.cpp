@@ -52,7 +52,8 @@ std::vector<int> pidsIn(const std::vector<uint8_t> &payload) {
     std::vector<int> pids(payload.size() / sizeof(int));
     if (payload.size() % sizeof(int))
         throw Error("overlay", "the overlay sent malformed pids");
-    memcpy(pids.data(), payload.data(), payload.size());
+    if (!pids.empty())
+        memcpy(pids.data(), payload.data(), payload.size());
     if (std::any_of(pids.begin(), pids.end(), [](int pid) { return pid <= 0; }))
         throw Error("overlay", "the overlay sent a pid that cannot be");
     return pids;
