@@ -21,6 +21,8 @@ export class RestoredInit implements InitSource {
   readonly #images: string;
   #early: Promise<BegunRestore> | undefined;
   #expiry: NodeJS.Timeout | undefined;
+  /** The next try has its files in the same place. */
+  #dropped: Promise<void> = Promise.resolve();
 
   constructor(context: InitContext, images: string) {
     this.#context = context;
@@ -37,7 +39,8 @@ export class RestoredInit implements InitSource {
 
   async drop(): Promise<void> {
     const early = this.#takeEarly();
-    await early?.then((begun) => begun.drop()).catch(() => undefined);
+    if (early) this.#dropped = early.then((begun) => begun.drop()).catch(() => undefined);
+    await this.#dropped;
   }
 
   async start(io: ProcessIo): Promise<number> {
@@ -89,7 +92,9 @@ export class RestoredInit implements InitSource {
 
   async #fromImage(options: RestoreOptions): Promise<void> {
     const { id, bundle, runc, log, onFilling } = this.#context;
-    const begun = await (this.#takeEarly() ?? this.#begin());
+    const early = this.#takeEarly();
+    await this.#dropped;
+    const begun = await (early ?? this.#begin());
     const { endFormerConnections } = await import("../../runtime/checkpoint/former-connections.js");
     const network = readSpecForRunc(bundle).linux?.namespaces?.find(({ type }) => type === "network");
     // A namespace that is made with the container has no past.

@@ -46,7 +46,7 @@ describe("pclive bench", () => {
 
   it("says what to do where there are no sources, those of another project, or none that are built", () => {
     assert.match(remedyOf([folder]), /--source/);
-    makeSources("another");
+    makeSources("another", false);
     assert.match(remedyOf([folder]), /--source/);
     makeSources("pclive", false);
     assert.match(remedyOf([folder]), /make build/);
