@@ -48,7 +48,8 @@ export async function oomInGroup(bench: ShimBench): Promise<unknown> {
   const { shimPid } = await calm.task.Connect({ id: calm.id });
   const before = watches(shimPid);
   const others: Made[] = [];
-  for (let index = 0; index < 3; index++) others.push(await hungry(bench, `sleep 0.2; ${HOG}`, group));
+  // One after the other: the kernel may tell twice of one that takes long to die, as several at once do.
+  for (const seconds of [0.2, 0.7, 1.2]) others.push(await hungry(bench, `sleep ${seconds}; ${HOG}`, group));
   for (const { id, task } of others) await task.Start({ id });
   for (const { id, task } of others) await task.Wait({ id });
   await until(() => others.every(({ id }) => oomsOf(bench, id) > 0));
