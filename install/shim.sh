@@ -33,23 +33,25 @@ script() { # ENTRY NAME FILE...: the entry's bundle behind what the files say, a
 	local externals=("${parts[@]}" '#shim/rest')
 	esbuild "$1" "$work/$2.bundle.js" "${externals[@]/#/--external:}" --define:import.meta.url=__file
 	cat "$root/install/shim/prologue.js" "${@:3}" "$work/$2.bundle.js" - >"$work/$2.js" <<<'return module.exports; })'
-	# One byte a character, as a string that is not copied must be: what is left outside of ASCII is in comments.
-	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$work/$2.js"
+	one_byte "$work/$2.js"
+}
+
+one_byte() { # FILE: a character, as a string that is not copied must be; what is left outside of ASCII is in comments
+	LC_ALL=C sed -i 's/[\x80-\xFF]/?/g' "$1"
+}
+
+wrapped() { # HEAD PART TAIL: a library's bundle between two lines
+	printf '%s\n' "$1"
+	cat "$work/$2.bundle.js"
+	printf '%s\n' "$3"
 }
 
 bundle() {
 	local part
 	for part in "${parts[@]}"; do esbuild "$root/node_modules/$part" "$work/$part.bundle.js"; done
-	{
-		echo "__parts.pino = function (module, exports, require) {"
-		cat "$work/pino.bundle.js"
-		echo "};"
-	} >"$work/pino.part.js"
-	{
-		echo "(function (module, exports, require) {"
-		LC_ALL=C sed 's/[\x80-\xFF]/?/g' "$work/zod.bundle.js"
-		echo "})"
-	} >"$work/zod.js"
+	wrapped "__parts.pino = function (module, exports, require) {" pino "};" >"$work/pino.part.js"
+	wrapped "(function (module, exports, require) {" zod "})" >"$work/zod.js"
+	one_byte "$work/zod.js"
 	script "$build/js/shim/main.js" start "$root/install/shim/rest.js"
 	script "$build/js/shim/rest.js" rest "$root/install/shim/zod.js" "$work/pino.part.js"
 }

@@ -20,3 +20,9 @@ function require(name) {
   }
   return __loaded[name].exports;
 }
+// One of the scripts that are linked in, with its code cache.
+function __linked(name) {
+  const { source, cache } = __addon[`${name}Script`]();
+  const script = new (__require("vm").Script)(source, { filename: `${process.argv[1]}:${name}`, cachedData: cache });
+  return script.runInThisContext();
+}

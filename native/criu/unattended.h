@@ -45,6 +45,8 @@ unsigned int code_distance(struct code *code);
 /* @param target where it leads, counted from the start of the code */
 void code_point_to(struct code *code, unsigned int distance, int64_t target);
 
+/* The signal mask, then the registers: the code restores the mask as long as the task is in it. */
+int put_back(pid_t tid, struct thread_ctx *before);
 /* All signals that may be held back, but for one (0: none). */
 int block_signals(pid_t tid, int but_for);
 /* What a thread's way back takes of the parasite's memory, in bytes. */

@@ -4,12 +4,8 @@
 
 #if defined(__x86_64__)
 
-#include <elf.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -37,56 +33,6 @@ int __wrap_compel_infect(struct parasite_ctl *ctl, unsigned long nr_threads, uns
 #define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 #define SYSCALL_INSTRUCTION_SIZE 2
-
-void code_bytes(struct code *code, const void *bytes, unsigned int len) {
-    BUG_ON(code->len + len > sizeof(code->bytes));
-    memcpy(code->bytes + code->len, bytes, len);
-    code->len += len;
-}
-
-void code_u32(struct code *code, uint32_t value) {
-    code_bytes(code, &value, sizeof(value));
-}
-
-void code_u64(struct code *code, uint64_t value) {
-    code_bytes(code, &value, sizeof(value));
-}
-
-unsigned int code_distance(struct code *code) {
-    code_u32(code, 0);
-    return code->len - CODE_FIXUP;
-}
-
-void code_point_to(struct code *code, unsigned int distance, int64_t target) {
-    int32_t value = (int32_t)(target - (distance + CODE_FIXUP));
-
-    memcpy(code->bytes + distance, &value, sizeof(value));
-}
-
-int block_signals(pid_t tid, int but_for) {
-    uint64_t mask = ~0ull;
-
-    if (but_for)
-        mask &= ~(1ull << (but_for - 1));
-    if (!ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask))
-        return 0;
-    pr_perror("Can't block the signals of %d", tid);
-    return -1;
-}
-
-int run_until_stop(pid_t tid, int request) {
-    int status;
-
-    if (ptrace(request, tid, NULL, NULL)) {
-        pr_perror("Can't run %d", tid);
-        return -1;
-    }
-    if (wait4(tid, &status, __WALL, NULL) != tid) {
-        pr_perror("Can't wait for %d", tid);
-        return -1;
-    }
-    return status;
-}
 
 /* Loads a register: opcode, then the value. */
 static void load(struct code *code, const char *opcode, uint64_t value) {
@@ -187,15 +133,8 @@ int __wrap_compel_execute_syscall(struct parasite_ctl *ctl, user_regs_struct_t *
         return -1;
     }
     ret = run_call(pid, (unsigned long)at, regs);
-    /* In this order, for the code restores the mask as long as the task is in it. */
-    if (ptrace(PTRACE_SETSIGMASK, pid, sizeof(k_rtsigset_t), &ctl->orig.sigmask)) {
-        pr_perror("Can't restore the signal mask of %d", pid);
+    if (put_back(pid, &ctl->orig))
         ret = -1;
-    }
-    if (ptrace_set_regs(pid, &ctl->orig.regs)) {
-        pr_perror("Can't restore the registers of %d", pid);
-        ret = -1;
-    }
     if (ptrace_poke_area(pid, call.bytes, at, sizeof(call.bytes))) {
         pr_err("Can't take the system call out of %d\n", pid);
         ret = -1;
@@ -236,6 +175,8 @@ int __wrap_compel_infect(struct parasite_ctl *ctl, unsigned long nr_threads, uns
 
     if (tail)
         ctl->ictx.syscall_ip = tail;
+    else
+        pr_warn("No unused place for code in %d: it would not survive our end in these moments\n", ctl->rpid);
     /* A breakpoint that is set outlives who has set it. */
     ctl->ictx.flags |= INFECT_NO_BREAKPOINTS;
     return __real_compel_infect(ctl, nr_threads, args_size + (nr_threads > 1 ? thread_room() : 0));

@@ -187,21 +187,6 @@ static int visit(struct parasite_thread_ctl *tctl, unsigned long entry, int sign
     return 0;
 }
 
-/* In this order, for the code restores everything as long as the thread is in it. */
-static int put_back(struct parasite_thread_ctl *tctl) {
-    int ret = compel_set_task_ext_regs(tctl->tid, &tctl->th.ext_regs);
-
-    if (ptrace(PTRACE_SETSIGMASK, tctl->tid, sizeof(k_rtsigset_t), &tctl->th.sigmask)) {
-        pr_perror("Can't restore the signal mask of %d", tctl->tid);
-        ret = -1;
-    }
-    if (ptrace_set_regs(tctl->tid, &tctl->th.regs)) {
-        pr_perror("Can't restore the registers of %d", tctl->tid);
-        ret = -1;
-    }
-    return ret;
-}
-
 int __wrap_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int cmd) {
     struct parasite_ctl *ctl = tctl->ctl;
     unsigned long at = code_offset(ctl), offset = room_offset(ctl);
@@ -221,7 +206,9 @@ int __wrap_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int c
     memcpy(ctl->local_map + at, code.bytes, code.len);
     *ctl->cmd = cmd;
     ret = visit(tctl, (unsigned long)ctl->remote_map + at, signo);
-    if (put_back(tctl) || ret || leave_signal(tctl->tid))
+    if (compel_set_task_ext_regs(tctl->tid, &tctl->th.ext_regs))
+        ret = -1;
+    if (put_back(tctl->tid, &tctl->th) || ret || leave_signal(tctl->tid))
         return -1;
     memset(ctl->local_map + at, 0, code.len);
     if (room->result)

@@ -40,7 +40,7 @@ export interface RestoreRequest {
 export interface BegunRestore {
   /** @throws MigrationError `images`; what runC says when it has failed after go */
   finish(request: RestoreRequest): Promise<RestoreOutcome>;
-  /** Takes back what was begun. Idempotent, never rejects; without effect after `finish`. */
+  /** Instead of `finish`: takes back what was begun. Idempotent, never rejects. */
   drop(): Promise<void>;
 }
 
@@ -92,7 +92,6 @@ class Attempt implements BegunRestore {
   #gone = false;
   #lazy = false;
   #released = false;
-  #finishing = false;
   #bytes = 0;
   readonly #engine: Engine;
   readonly #begun: Promise<Answer<"begin">>;
@@ -113,12 +112,11 @@ class Attempt implements BegunRestore {
   }
 
   async finish(request: RestoreRequest): Promise<RestoreOutcome> {
-    this.#finishing = true;
     let filling: Promise<void> | undefined;
     try {
       const outcome = await this.#restore(request);
       if (outcome.kind !== "restored" || !this.#lazy) return outcome;
-      filling = quiet(this.#filled(this.#engine).finally(() => this.#clear()));
+      filling = quiet(this.#filled().finally(() => this.#clear()));
       return { ...outcome, filled: filling };
     } finally {
       if (!filling) await this.#clear();
@@ -126,7 +124,7 @@ class Attempt implements BegunRestore {
   }
 
   async drop(): Promise<void> {
-    if (!this.#finishing) await attempt(() => this.#clear());
+    await attempt(() => this.#clear());
   }
 
   async #clear(): Promise<void> {
@@ -148,8 +146,8 @@ class Attempt implements BegunRestore {
     }
   }
 
-  async #filled(engine: Engine): Promise<void> {
-    await engine.event("filled", FILL_MS + this.#bytes / FILL_BYTES_PER_MS);
+  async #filled(): Promise<void> {
+    await this.#engine.event("filled", FILL_MS + this.#bytes / FILL_BYTES_PER_MS);
   }
 
   #runc({ id, runc, options }: RestoreRequest) {

@@ -81,12 +81,11 @@ describe("restore of an image by the engine", function () {
     assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(bundle), "mounts are left");
     assert.deepEqual(existsSync("/run/pclive/r") ? readdirSync("/run/pclive/r") : [], []);
     assert.ok(!engineRuns(), "an engine is left");
-    const processes = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
-    assert.ok(!new RegExp(`runc.*restore.*${id}`).test(processes), "a runC is left");
+    assert.ok(!new RegExp(`runc.*restore.*${id}`).test(processes()), "a runC is left");
   }
 
   function engineRuns(): boolean {
-    return /pclive-engine restore/.test(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }));
+    return /pclive-engine restore/.test(processes());
   }
 
   /** @param bytes of the program's memory at the least */
@@ -281,6 +280,10 @@ describe("restore of an image by the engine", function () {
     }
   });
 });
+
+function processes(): string {
+  return execFileSync("ps", ["-eo", "args"], { encoding: "utf8" });
+}
 
 function residentBytes(pid: number): number {
   const [, pages] = readFileSync(`/proc/${pid}/statm`, "utf8").split(" ");

@@ -79,19 +79,27 @@ def survives():
     print(f"ok    {hits} kills of CRIU in a dump, nothing lost")
 
 
-def comes_back():
+def restored_pid():
     program = start()
-    assert dump(program).wait(20) == 0
-    program.kill()
-    program.wait()
+    try:
+        assert dump(program).wait(20) == 0, log("dump").splitlines()[-3:]
+    finally:
+        program.kill()
+        program.wait()
     restoring = criu("restore", "-d", "--pidfile", "pid")
     assert restoring.wait(20) == 0, log("restore").splitlines()[-3:]
     with open(os.path.join(FOLDER, "pid"), encoding="ascii") as file:
-        pid = int(file.read())
-    time.sleep(0.3)
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        assert file.read().rsplit(")", 1)[1].split()[0] in "SR"
-    os.kill(pid, 9)
+        return int(file.read())
+
+
+def comes_back():
+    pid = restored_pid()
+    try:
+        time.sleep(0.3)
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            assert file.read().rsplit(")", 1)[1].split()[0] in "SR"
+    finally:
+        os.kill(pid, 9)
     print("ok    what was dumped so comes back")
 
 
