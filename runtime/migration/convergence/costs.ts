@@ -54,12 +54,12 @@ function usual(weight: Weight, strategy: string): Costs {
   // Otherwise CRIU reads it all in the pause.
   const read = strategy === "pipelined" ? 0 : weight.memoryBytes / MB / 1.5;
   return {
-    stop: 8 + 0.05 * processes,
-    snapshot: 3 + 0.3 * processes,
-    dump: 18 + 3 * processes + 0.05 * mappings + tables + 0.5 * skeleton,
-    send: 5 + 1.3 * skeleton + roundTripMs,
-    restore: 17 + 3 * processes + 0.05 * mappings + 0.8 * skeleton + read,
-    ready: 6 + roundTripMs / 2,
+    stop: 5.5 + 0.05 * processes,
+    snapshot: 2.3 + 0.3 * processes,
+    dump: 9 + 2 * processes + 0.03 * mappings + tables + 0.35 * skeleton,
+    send: 1 + 0.8 * skeleton + roundTripMs,
+    restore: 5 + 2 * processes + 0.03 * mappings + 0.6 * skeleton + read,
+    ready: 8 + roundTripMs / 2,
     commit: 20 + 1.5 * roundTripMs,
   };
 }
