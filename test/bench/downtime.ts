@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Lab } from "../lab/lab.js";
 import { type Moved, moveRedis } from "../lib/move-redis.js";
+import { warmthFor } from "../lib/warm.js";
 import { draw } from "./draw.js";
 import { judged } from "./goals.js";
 import { type Latencies, latenciesOf } from "./latency.js";
@@ -90,7 +91,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
         load: { rate: options.rate, ...WORKLOADS[test.workload] },
         migrate: test.strategy === "stock" ? "stock" : { strategy: test.strategy },
         settleMs: 1500,
-        warmMb: Math.round(test.memoryMb * 1.25),
+        warmMb: warmthFor(test.memoryMb),
       });
       const result = row(test, moved);
       rows.push(result);

@@ -7,6 +7,7 @@ import { convergenceTable } from "./convergence.js";
 import { downtime } from "./downtime.js";
 import { WORKLOADS as EVALUATED, STRATEGIES as EVALUATED_STRATEGIES } from "./evaluation/plan.js";
 import { evaluation } from "./evaluation/run.js";
+import { pauseBench } from "./pause.js";
 import {
   type Block,
   chosen,
@@ -195,6 +196,15 @@ program
       });
     },
   );
+program
+  .command("pause")
+  .description("where each millisecond of the pause goes: moves of an idle Redis, traced")
+  .option("--out <folder>", "where traces and picture go", "build/bench/pause")
+  .option("--repetitions <n>", "moves", one, 7)
+  .option("--docs", "also into docs/downtime.md and its picture")
+  .action(async (flags: { out: string; repetitions: number; docs?: boolean }) => {
+    process.exitCode = await pauseBench({ ...flags, docs: flags.docs === true });
+  });
 program
   .command("trace-picture")
   .description("draw the pause of a trace of pclive migrate --trace")

@@ -8,6 +8,7 @@ import { formatMs } from "../../runtime/format.js";
 import { Lab } from "../lab/lab.js";
 import type { Report } from "../lib/migrate.js";
 import { moveRedis } from "../lib/move-redis.js";
+import { warmthFor } from "../lib/warm.js";
 import { median } from "./summary.js";
 
 interface Workload {
@@ -69,7 +70,7 @@ export async function predictionBench(options: { json: string; repetitions: numb
         load: { rate: workload.rate, reads: workload.reads, connections: 8 },
         migrate: { downtime: "100ms" },
         settleMs: 1000,
-        warmMb: Math.round(workload.memoryMb * 1.25),
+        warmMb: warmthFor(workload.memoryMb),
       });
       const row = { workload: workload.name, repetition, clientGapMs: load.client_gap_ms, report };
       rows.push({ ...row, error: errorOf(report) });

@@ -6,6 +6,7 @@ import { renderReport, table } from "../../runtime/cli/report.js";
 import { formatMs } from "../../runtime/format.js";
 import { Lab } from "../lab/lab.js";
 import { type Moved, moveRedis } from "../lib/move-redis.js";
+import { warmthFor } from "../lib/warm.js";
 
 const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"];
 
@@ -50,7 +51,7 @@ async function demonstrate(lab: Lab, strategy: string, flags: Flags): Promise<bo
     load: { rate: Number(flags.rate), reads: 0.5, connections: 8 },
     migrate: { strategy },
     settleMs: 2000,
-    warmMb: Math.round(Number(flags.memory) * 1.25),
+    warmMb: warmthFor(Number(flags.memory)),
     say: (line) => console.log(line),
   });
   console.log(`\n${renderReport(moved.report)}\n\n${clientTable(moved)}`);

@@ -4,7 +4,7 @@ import { checkpoint, endTask, StockBundle, stockCheckpoint } from "./checkpoint.
 import { awaitAnswer } from "./first-answer.js";
 import { Load } from "./load.js";
 import { RedisContainer, type RedisOptions } from "./redis.js";
-import { warmMemory } from "./warm.js";
+import { warmMemory, warmthFor } from "./warm.js";
 
 export type Tool = "stock" | "pclive";
 
@@ -86,7 +86,7 @@ export class CheckpointedRedis {
     const { lab, redis, bundle } = this;
     const { id, address, memoryMb } = redis.options;
     const images = `${FOLDER}/${tool}`;
-    const warm = await warmMemory(lab, Math.round(memoryMb * 1.25));
+    const warm = await warmMemory(lab, warmthFor(memoryMb));
     try {
       await lab.exec(HOST, ["sh", "-c", `cat ${images}/* >/dev/null`]);
       await warm.give();

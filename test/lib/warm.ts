@@ -12,6 +12,11 @@ export interface WarmMemory {
   free(): Promise<void>;
 }
 
+/** Megabytes that a move of a container with so much memory takes at its destination, with room for tables and queues. */
+export function warmthFor(memoryMb: number): number {
+  return Math.round(1.25 * memoryMb);
+}
+
 const NOTHING: WarmMemory = { give: async () => undefined, free: async () => undefined };
 
 export async function warmMemory(lab: Lab, megabytes: number): Promise<WarmMemory> {

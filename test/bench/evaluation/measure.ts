@@ -4,7 +4,7 @@ import { HostSampler } from "../../lib/host-samples.js";
 import { type MigrateWords, migrateOrThrow } from "../../lib/migrate.js";
 import { moveUnderLoad } from "../../lib/move-under-load.js";
 import { readTrace } from "../../lib/trace.js";
-import { warmForMove } from "../../lib/warm.js";
+import { warmForMove, warmthFor } from "../../lib/warm.js";
 import { type Moved, outcomeOf, type Part } from "./outcome.js";
 import { type EvaluationCase, WORKLOADS } from "./plan.js";
 import { type Running, removeContainer } from "./workloads/workload.js";
@@ -33,7 +33,7 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
   let running: Running | undefined;
   try {
     running = await workload.start({ lab, host: FROM, id, address }, test.memoryMb);
-    const warm = await warmForMove(lab, Math.round(test.memoryMb * 1.25));
+    const warm = await warmForMove(lab, warmthFor(test.memoryMb));
     const samplers = [FROM, TO].map((host) => HostSampler.start(lab, host));
     const route = { from: FROM, to: TO, settleMs: SETTLE_MS };
     const words = wordsOf(test.strategy, trace);

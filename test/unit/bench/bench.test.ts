@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { judged } from "../../bench/goals.js";
 import { latenciesOf } from "../../bench/latency.js";
+import { pauseTables, typical, updated } from "../../bench/pause-table.js";
 import { cases, chosen, FULL } from "../../bench/plan.js";
 import type { Row } from "../../bench/summary.js";
 import type { LoadReport } from "../../lib/load.js";
@@ -18,7 +19,52 @@ function load(windows: readonly (readonly [number, number])[], gapEnd: number): 
 
 const times = (count: number, window: readonly [number, number]) => Array(count).fill(window);
 
+/** A pause from 1 s on. */
+function trace(pauseMs: number, spans: readonly (readonly [string, string, number, number])[]) {
+  const at = (ms: number): number => 1e6 + 1000 * ms;
+  return {
+    pause: { from: at(0), to: at(pauseMs) },
+    clockErrorMs: 0,
+    spans: spans.map(([row, name, from, to]) => {
+      return { row, name, pid: 1, tid: 1, from: at(from), to: at(to) };
+    }),
+  };
+}
+
 describe("bench", () => {
+  it("tells what each part of the pause takes, in its order, and leaves out what is not in it", () => {
+    const moves = [50, 70, 60].map((ms) =>
+      trace(ms, [
+        ["b (destination): CRIU", "restorer", 30, 40],
+        ["a (source): pause", "restore", 20, ms],
+        ["a (source): pause", "stop", 0, 20],
+        ["a (source): CRIU", "before", -20, -10],
+        ["a (source): agent", "switchover", 0, ms],
+      ]),
+    );
+    const lines = pauseTables(moves)
+      .split("\n")
+      .filter((line) => /\d/.test(line));
+    const cells = lines.map((line) => line.split("|").map((cell) => cell.trim()));
+    assert.deepEqual(
+      cells.map(([, ...row]) => row.slice(0, 5)),
+      [
+        ["source: pause", "stop", "0.0", "20.0", "20.0–20.0"],
+        ["source: pause", "restore", "20.0", "40.0", "30.0–50.0"],
+        ["", "**the pause**", "0.0", "60.0", "50.0–70.0"],
+        ["destination: CRIU", "restorer", "30.0", "10.0", "10.0–10.0"],
+      ],
+    );
+    assert.equal(typical(moves), moves[2]);
+  });
+
+  it("puts figures into their place on a page, and says when there is none", () => {
+    const page = "a\n<!-- npm run bench -- pause: begin -->\nold\n<!-- end -->\nb\n";
+    const again = updated(updated(page, "new"), "new");
+    assert.equal(again, page.replace("old", "new"));
+    assert.throws(() => updated("a page", "new"), /no place/);
+  });
+
   it("takes latencies before and during the rounds, and finds when it is as before", () => {
     const windows = [
       ...times(10, [10, 1]), // before
