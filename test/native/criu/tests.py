@@ -261,6 +261,7 @@ def staged(huge, big=48):
             flags = [line for line in smaps if line.startswith("VmFlags")]
         assert not any(" dc" in line for line in flags), f"{pid} keeps mappings from its children"
     assert "Had to copy" not in subject.log("restore")
+    assert "Force no-breakpoints restore" in subject.log("restore")
     link.send(engine.RELEASE)
     marks.update(link.until(engine.RELEASED))
     subject.finish(process, "restore")
