@@ -1,7 +1,7 @@
 /**
  * What each part of the pause takes, from the traces of several moves: a table for docs/downtime.md.
  */
-import type { ReadTrace } from "../lib/trace.js";
+import { pauseMs, type ReadTrace } from "../lib/trace.js";
 import { markdownTable } from "./evaluation/tables.js";
 import { groupBy, median } from "./summary.js";
 
@@ -14,8 +14,8 @@ interface Part {
   readonly ms: readonly number[];
 }
 
-export const BEGIN = "<!-- npm run bench -- pause: begin -->";
-export const END = "<!-- end -->";
+const BEGIN = "<!-- npm run bench -- pause: begin -->";
+const END = "<!-- end -->";
 
 /** The chain itself, and who is at work in it in detail. */
 const CHAIN = "source: pause";
@@ -51,18 +51,16 @@ function line({ row, name, fromMs, ms }: Part): string[] {
 /** Two tables in Markdown: the chain, and CRIU within it. Milliseconds, medians. */
 export function pauseTables(traces: readonly ReadTrace[]): string {
   const parts = partsOf(traces);
-  const whole = traces.map(({ pause }) => (pause.to - pause.from) / 1000);
   const head = ["who", "what", "begins at", "takes", "least–most"];
   const chain = parts.filter(({ row }) => row === CHAIN).map(line);
-  chain.push(["", "**the pause**", "0.0", ...line({ row: "", name: "", fromMs: 0, ms: whole }).slice(3)]);
+  chain.push(line({ row: "", name: "**the pause**", fromMs: 0, ms: traces.map(pauseMs) }));
   const details = parts.filter(({ row, ms }) => DETAILED.test(row) && median(ms) >= 0.1).map(line);
   return `${markdownTable([head, ...chain])}\n\n${markdownTable([head, ...details])}`;
 }
 
 /** The trace whose pause is the middle one. */
 export function typical<T extends ReadTrace>(traces: readonly T[]): T | undefined {
-  const length = ({ pause }: ReadTrace): number => pause.to - pause.from;
-  return [...traces].sort((a, b) => length(a) - length(b))[traces.length >> 1];
+  return [...traces].sort((a, b) => pauseMs(a) - pauseMs(b))[traces.length >> 1];
 }
 
 /** @returns `page` with what stands between the marks replaced @throws when it has no marks */

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Lab } from "../lab/lab.js";
 import { moveRedis } from "../lib/move-redis.js";
-import { readTrace } from "../lib/trace.js";
+import { pauseMs, readTrace } from "../lib/trace.js";
 import { warmthFor } from "../lib/warm.js";
 import { pauseTables, typical, updated } from "./pause-table.js";
 import { tracePicture } from "./trace-picture.js";
@@ -23,19 +23,23 @@ const ON_SOURCE = "/run/pause-bench.json";
 
 /** @returns the trace of one move */
 async function tracedMove(lab: Lab, number: number): Promise<string> {
-  await moveRedis(lab, {
-    id: `pause${number}`,
-    address: `10.10.2.${number}`,
-    from: "a",
-    to: "b",
-    memoryMb: MEMORY_MB,
-    valueBytes: 4096,
-    load: { rate: 500, reads: 1, connections: 1 },
-    migrate: { trace: ON_SOURCE },
-    settleMs: 1000,
-    warmMb: warmthFor(MEMORY_MB),
-  });
-  return (await lab.exec("a", ["cat", ON_SOURCE])).stdout;
+  try {
+    await moveRedis(lab, {
+      id: `pause${number}`,
+      address: `10.10.2.${number}`,
+      from: "a",
+      to: "b",
+      memoryMb: MEMORY_MB,
+      valueBytes: 4096,
+      load: { rate: 500, reads: 1, connections: 1 },
+      migrate: { trace: ON_SOURCE },
+      settleMs: 1000,
+      warmMb: warmthFor(MEMORY_MB),
+    });
+    return (await lab.exec("a", ["cat", ON_SOURCE])).stdout;
+  } finally {
+    await lab.exec("a", ["rm", "-f", ON_SOURCE]).catch(() => undefined);
+  }
 }
 
 /** Prints the tables and writes the picture. @returns the exit code */
@@ -47,11 +51,10 @@ export async function pauseBench({ out, repetitions, docs }: PauseOptions): Prom
   for (let number = 1; number <= repetitions; number++) {
     const text = await tracedMove(lab, number);
     writeFileSync(join(out, `trace-${number}.json`), text);
-    traces.push({ ...readTrace(text), text });
-    const { pause } = readTrace(text);
-    process.stdout.write(`[${number}/${repetitions}] ${((pause.to - pause.from) / 1000).toFixed(1)} ms\n`);
+    const trace = { ...readTrace(text), text };
+    traces.push(trace);
+    process.stdout.write(`[${number}/${repetitions}] ${pauseMs(trace).toFixed(1)} ms\n`);
   }
-  await lab.exec("a", ["rm", "-f", ON_SOURCE]);
   await lab.shape("off");
   const tables = pauseTables(traces);
   const picture = tracePicture(typical(traces)?.text ?? "");

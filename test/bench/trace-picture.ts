@@ -1,6 +1,6 @@
 /** The pause of a trace as an SVG: one row for each component, time from left to right. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { readTrace, type TraceSpan } from "../lib/trace.js";
+import { pauseMs, readTrace, type TraceSpan } from "../lib/trace.js";
 
 const WIDTH = 1000;
 const LEFT = 190;
@@ -71,7 +71,7 @@ export function tracePicture(text: string): string {
     (us) =>
       `<line x1="${x(us).toFixed(1)}" x2="${x(us).toFixed(1)}" y1="36" y2="${y}" stroke="#222" stroke-dasharray="3 3"/>`,
   );
-  const ms = ((pause.to - pause.from) / 1000).toFixed(0);
+  const ms = pauseMs({ pause }).toFixed(0);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 8}" viewBox="0 0 ${WIDTH} ${y + 8}" font-family="sans-serif" font-size="11">`,
     `<rect width="100%" height="100%" fill="white"/>`,

@@ -26,6 +26,11 @@ interface TraceEvent {
   readonly args?: { readonly name?: string };
 }
 
+/** From the freeze at the source to running at the destination. */
+export function pauseMs({ pause }: Pick<ReadTrace, "pause">): number {
+  return (pause.to - pause.from) / 1000;
+}
+
 export function readTrace(text: string): ReadTrace {
   const json = JSON.parse(text) as { traceEvents: TraceEvent[]; otherData: Record<string, number> };
   const rows = new Map<number, string>();
