@@ -42,31 +42,36 @@ ProcessCopy::ProcessCopy(ProcessId id, uint32_t vpid, TrackerKind kind)
 Update ProcessCopy::beginRound() {
     auto areas = layout_.read(Layout::Pace::round);
     auto preparation = tracker_->prepare(areas);
-    auto update = compare(areas, preparation.fresh, tracker_->collect(areas));
+    forget(preparation.fresh);
+    auto update = compare(areas, tracker_->collect(areas, known_));
     update.attached = preparation.attached;
     return update;
 }
 
 Update ProcessCopy::snapshot(Ranges areas) {
-    auto untracked = tracker_->untracked(areas);
-    auto scan = tracker_->snapshot(areas);
-    return compare(std::move(areas), untracked, scan);
+    forget(tracker_->untracked(areas));
+    auto scan = tracker_->snapshot(areas, known_);
+    return compare(std::move(areas), scan);
 }
 
 uint64_t ProcessCopy::countDirty() {
     auto areas = layout_.read(Layout::Pace::round);
-    auto scan = tracker_->snapshot(areas);
     auto known = known_;
     for (const auto &range : tracker_->untracked(areas))
         known.erase(range);
+    auto scan = tracker_->snapshot(areas, known);
     return pagesIn(unite(scan.dirty, missing(known, scan.present)));
 }
 
-Update ProcessCopy::compare(Ranges areas, const Ranges &fresh, const Scan &scan) {
-    Update update;
-    known_.retain(scan.present);
+/// What the peer has there is worthless.
+void ProcessCopy::forget(const Ranges &fresh) {
     for (const auto &range : fresh)
         known_.erase(range);
+}
+
+Update ProcessCopy::compare(Ranges areas, const Scan &scan) {
+    Update update;
+    known_.retain(scan.present);
     update.wanted = unite(scan.dirty, missing(known_, scan.present));
 
     update.dropped = pagesIn(held_.retain(areas)); // the new layout tells the peer

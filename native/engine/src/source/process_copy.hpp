@@ -54,7 +54,8 @@ class ProcessCopy {
     int failedStops = 0;    ///< rounds in a row in which it could not be stopped
 
   private:
-    Update compare(Ranges areas, const Ranges &fresh, const Scan &scan);
+    void forget(const Ranges &fresh);
+    Update compare(Ranges areas, const Scan &scan);
 
     ProcessId id_;
     uint32_t vpid_;

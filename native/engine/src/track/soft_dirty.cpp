@@ -75,13 +75,13 @@ class SoftDirtyTracker final : public Tracker {
         return {.fresh = {}, .attached = !std::exchange(seen_, true)};
     }
 
-    Scan collect(const Ranges &areas) override {
+    Scan collect(const Ranges &areas, const PageSet &known) override {
         auto clear = openProc(pid_, "clear_refs", O_WRONLY);
         auto begin = Tracee::Clock::now();
         Scan result;
         {
             StoppedProcess stopped(pid_);
-            result = snapshot(areas);
+            result = snapshot(areas, known);
             if (::write(clear.get(), "4", 1) != 1)
                 throw systemError("scan", "clear_refs", errno, "use the strategy stop-and-copy");
         }
@@ -90,7 +90,7 @@ class SoftDirtyTracker final : public Tracker {
         return result;
     }
 
-    Scan snapshot(const Ranges &areas) override {
+    Scan snapshot(const Ranges &areas, const PageSet &) override {
         auto pagemap = openProc(pid_, "pagemap", O_RDONLY);
         entries_.resize(kEntriesPerRead);
         Scan result;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proc/range.hpp"
+#include "track/page_set.hpp"
 #include <memory>
 #include <string>
 #include <sys/types.h>
@@ -33,10 +34,11 @@ class Tracker {
 
     /// Sees to it that the areas are tracked from now on. Throws ProcessGone, Unstoppable, or Error.
     virtual Preparation prepare(const Ranges &areas) = 0;
-    /// Finds what is present and dirty, and starts the dirty set anew.
-    virtual Scan collect(const Ranges &areas) = 0;
+    /// Finds what is present and dirty, and starts the dirty set anew. `known`: pages that earlier looks
+    /// found present, none in ranges that were not tracked since.
+    virtual Scan collect(const Ranges &areas, const PageSet &known) = 0;
     /// Finds the same, changing nothing and stopping nothing.
-    [[nodiscard]] virtual Scan snapshot(const Ranges &areas) = 0;
+    [[nodiscard]] virtual Scan snapshot(const Ranges &areas, const PageSet &known) = 0;
     /// As Preparation::fresh, changing nothing.
     [[nodiscard]] virtual Ranges untracked(const Ranges &areas) = 0;
     /// The longest time that the process was stopped since the last call, in ms.

@@ -16,6 +16,7 @@
 #include "proc/maps.hpp"
 #include "proc/procfs.hpp"
 #include "track/pagemap.hpp"
+#include "track/quick_look.hpp"
 #include "track/tracker.hpp"
 
 #include <cerrno>
@@ -83,25 +84,28 @@ class UffdTracker final : public Tracker {
         return result;
     }
 
-    Scan collect(const Ranges &areas) override {
+    Scan collect(const Ranges &areas, const PageSet &known) override {
         Pagemap pagemap(pid_);
+        auto parts = toLookAt(pagemap, areas, known);
         // In this order: a page that comes between the two is present but not yet known to anyone, so it is
         // sent, and sent again next time. The other way round it would be dirty but not present.
         Scan result;
-        result.dirty = pagemap.find(areas, kProtectWritten);
-        result.present = pagemap.find(areas, kPresentPages);
+        result.dirty = pagemap.find(parts, kProtectWritten);
+        result.present = unite(subtract(areas, parts), pagemap.find(parts, kPresentPages));
         return result;
     }
 
-    Scan snapshot(const Ranges &areas) override {
+    Scan snapshot(const Ranges &areas, const PageSet &known) override {
         Pagemap pagemap(pid_);
+        auto parts = toLookAt(pagemap, areas, known);
         Scan result;
-        for (const auto &area : areas)
-            pagemap.scan(area, kPresentAndWritten, [&](const Range &range, uint64_t categories) {
+        for (const auto &part : parts)
+            pagemap.scan(part, kPresentAndWritten, [&](const Range &range, uint64_t categories) {
                 appendRange(result.present, range.start, range.end);
                 if (categories & page::kWritten)
                     appendRange(result.dirty, range.start, range.end);
             });
+        result.present = unite(subtract(areas, parts), result.present);
         return result;
     }
 
@@ -110,6 +114,10 @@ class UffdTracker final : public Tracker {
     double takeStopMs() override { return std::exchange(stopMs_, 0); }
 
   private:
+    static Ranges toLookAt(const Pagemap &pagemap, const Ranges &areas, const PageSet &known) {
+        return known.pages() && canLookQuickly() ? doubtful(pagemap, areas, known) : areas;
+    }
+
     void attach() {
         auto injection = injectUserfaultfd(pid_, kAttachTimeout);
         stopMs_ = std::max(stopMs_, injection.stopMs);
