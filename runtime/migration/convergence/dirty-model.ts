@@ -14,8 +14,8 @@ export interface DirtySample {
   readonly bytes: number;
 }
 
-/** What Redis and databases show between 50 ms and 5 s. */
-const USUAL_EXPONENT = 0.8;
+/** What Redis shows between 50 ms and 5 s: 0.5 to 0.7. */
+const USUAL_EXPONENT = 0.65;
 /** How much the usual exponent counts: as much as two rounds whose times differ by a factor of 1.5. */
 const CONFIDENCE = 0.08;
 const MIN_EXPONENT = 0.1;

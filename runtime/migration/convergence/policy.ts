@@ -66,6 +66,8 @@ const EMPTY_ROUND_MS = 8;
 const GAP_MS = 20;
 /** A round that takes less than this off the pause, or off what there is of it beyond fixed costs, does not pay. */
 const WORTHWHILE = { ms: 5, share: 0.1 } as const;
+/** With this much left at least, a round of so little of the time spent that leaves no more than this is taken, target or not. */
+const NEARLY_FREE = { leastBytes: 1e6, timeShare: 0.02, leaves: 0.6 } as const;
 /** How long a container is watched once rounds stopped helping, and how long if it has quiet phases. */
 const WATCH_MS = 2_000;
 const WATCH_PHASES_MS = 20_000;
@@ -156,6 +158,7 @@ export class ConvergencePolicy {
     if (this.#elapsedMs + round.totalMs >= maxMs)
       return over("max-time", `rounds have taken ${Math.round(maxMs / 1000)} s, half of --timeout`);
     if (!this.#model.known) return again();
+    if (this.#nearlyFree(round)) return again();
     if (now <= targetMs) return over("target", "");
     if (this.#rounds <= this.options.stageAfter) return again();
     if (this.#catchesUp(round)) return again(WATCH_EVERY_MS);
@@ -177,6 +180,21 @@ export class ConvergencePolicy {
       return again();
     }
     return this.#watch(round, now);
+  }
+
+  /**
+   * Whether a round more takes no time to speak of and leaves much less for the pause. It also checks the prediction, which after
+   * a long first round is made from how much was written in seconds for what will be written in milliseconds.
+   */
+  #nearlyFree(round: RoundSample): boolean {
+    const { leastBytes, timeShare, leaves } = NEARLY_FREE;
+    const left = this.#dirtyAfter(round, round.totalMs + GAP_MS);
+    const roundMs = this.#nextRoundMs(round);
+    return (
+      left >= leastBytes &&
+      roundMs <= timeShare * this.#elapsedMs &&
+      this.#dirtyAfter(round, roundMs + GAP_MS) <= leaves * left
+    );
   }
 
   /** Whether the destination still puts in place what it has received, and gets on with it: that is worth waiting for. */

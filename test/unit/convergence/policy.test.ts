@@ -67,6 +67,17 @@ describe("when a migration switches over", () => {
     within(0.2, predicted.downtimeMs, downtimeMs);
   });
 
+  it("a large container whose target is met after two rounds: takes a third, which costs next to nothing", () => {
+    const container = steady(3000 * MB, 400 * MB, 20 * MB);
+    const outcome = play(container, 450 * MB);
+    const two = play(container, 450 * MB, { maxRounds: 2 });
+    assert.equal(outcome.decision.reason, "target");
+    assert.equal(outcome.rounds, 3);
+    assert.ok(outcome.totalMs < 1.02 * two.totalMs, `${outcome.totalMs} against ${two.totalMs} ms`);
+    assert.ok(outcome.predicted.finalBytes < two.predicted.finalBytes / 2);
+    assert.ok(outcome.downtimeMs <= two.downtimeMs);
+  });
+
   it("a container that writes faster than the link carries: gives up after a while, and says so", () => {
     const outcome = play(steady(2000 * MB, 800 * MB, 400 * MB), GIGABIT);
     assert.equal(outcome.decision.reason, "not-converging");
