@@ -50,6 +50,7 @@ function addMigrate(program: Command): void {
     )
     .option("--streams <n>", "connections that memory goes over, 1 to 16, or auto", "auto")
     .option("--cpu <percent>", "of one processor, for each of the two engines until the pause, e.g. 50")
+    .option("--headroom <percent>", "of this host's processors, left idle by the first round; 0: none", "25")
     .option("--auto-converge", "slow the container down, step by step, if rounds do not help otherwise")
     .option("--not-converging <what>", "if rounds do not help: move (with a longer pause) or stay", "move")
     .option("--tracker <name>", "how written pages are found: auto, uffd or soft-dirty", "auto")

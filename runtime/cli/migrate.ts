@@ -15,6 +15,7 @@ export const STRATEGIES = ["pipelined", "precopy", "stop-and-copy"] as const;
 const MIN_CPU_PERCENT = 5;
 const MAX_CPU_PERCENT = 100_000;
 
+const MAX_HEADROOM_PERCENT = 90;
 const MAX_STREAMS = 16;
 
 export interface MigrateOptions {
@@ -27,6 +28,7 @@ export interface MigrateOptions {
   stageAfter?: string;
   streams?: string;
   cpu?: string;
+  headroom: string;
   tracker: string;
   autoConverge?: boolean;
   notConverging: string;
@@ -57,6 +59,7 @@ export function buildRequest(
     ...stageAfter(options.stageAfter, maxRounds),
     streams: options.streams === "auto" ? 0 : whole("streams", options.streams, 1, MAX_STREAMS),
     cpuPercent: whole("cpu", options.cpu, MIN_CPU_PERCENT, MAX_CPU_PERCENT),
+    headroomPercent: whole("headroom", options.headroom, 0, MAX_HEADROOM_PERCENT),
     tracker: oneOf("tracker", options.tracker, ["auto", "uffd", "soft-dirty"]),
     trace: options.trace !== undefined,
     keepStopped: options.keepStopped === true,

@@ -25,6 +25,8 @@ export interface SourceOptions {
   readonly streams?: number;
   /** Of one processor, for the engine in the rounds; 0 or undefined: no limit. */
   readonly cpuPercent?: number;
+  /** Of all processors of the host, to be left idle by the first round; 0 or undefined: no limit. */
+  readonly headroomPercent?: number;
   /** Path of the network namespace to lock during the switchover. */
   readonly netns?: string;
   /** Whether anybody wants to know where the time went. */
@@ -104,13 +106,14 @@ export async function prepareSource(
 }
 
 async function connect(parts: SourceParts, options: SourceOptions): Promise<Answer<"begin">> {
-  const { migration, peer, bandwidth, streams = 0, cpuPercent = 0, tracker } = options;
+  const { migration, peer, bandwidth, streams = 0, cpuPercent = 0, headroomPercent = 0, tracker } = options;
   const target = {
     ...peer,
     migration,
     timeoutMs: CONNECT_MS,
     streams,
     cpuPercent,
+    headroomPercent,
     ...(bandwidth ? { bandwidth } : {}),
   };
   await parts.engine.request("connect", target, { timeoutMs: CONNECT_MS + 5_000 });

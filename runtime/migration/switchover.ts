@@ -109,9 +109,13 @@ export async function switchOver(
   await engine.request("dump-go", {}, { timeoutMs: HELD_MS });
   const ended = quiet(dumpEnd(parts));
   const [pages, skeletonDumpMs] = await Promise.all([
-    recorder.during("engine", "last pages", final(), ({ pages, bytes, wireBytes }) => {
-      return { pages, bytes, wireBytes };
-    }),
+    recorder.during("engine", "last pages", final(), ({ pages, bytes, wireBytes, scanMs, sendMs }) => ({
+      pages,
+      bytes,
+      wireBytes,
+      scanMs,
+      sendMs,
+    })),
     recorder.during("shim", "skeleton dump", dumped(parts, ended)).then(() => performance.now() - dumping),
   ]);
   if (waitForFiles) {

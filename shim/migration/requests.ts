@@ -28,6 +28,7 @@ const sourceSchema = z.object({
   bandwidth: z.number().int().nonnegative(),
   streams: z.number().int().min(0).max(16),
   cpuPercent,
+  headroomPercent: z.number().int().min(0).max(90),
   netns,
   trace: z.boolean(),
 });

@@ -156,8 +156,8 @@ class Service {
     request: SourceRequest,
     context: CallContext,
   ): Promise<pclive.shim.v1.SourceBeginResponse.$Properties> {
-    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace, streams, cpuPercent } =
-      request;
+    const { migration, strategy, host, port, tls, tracker, bandwidth, netns, trace } = request;
+    const { streams, cpuPercent, headroomPercent } = request;
     const container = this.#registry.container(request.id);
     const move = new SourceMigration(sourceContainer(container), {
       migration,
@@ -166,6 +166,7 @@ class Service {
       trace,
       streams,
       cpuPercent,
+      headroomPercent,
       peer: { host, port, tls, token: tokenText(request.token) },
       libDir: this.host.libDir,
       records: this.#records,

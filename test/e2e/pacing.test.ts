@@ -12,6 +12,7 @@ const MOVES: readonly [string, MigrateWords][] = [
   ["staged after the second round", { stageAfter: 2 }],
   ["three streams, staged after the third round", { streams: 3, stageAfter: 3 }],
   ["staged in the pause, for there are no rounds after it", { stageAfter: 1, maxRounds: 2 }],
+  ["most of the host left idle, as far as it goes", { headroom: 90 }],
   ["half a processor for each engine", { cpu: 50, streams: 2, stageAfter: 1 }],
 ];
 

@@ -29,6 +29,7 @@ export interface MigrateWords {
   readonly trace?: string;
   readonly stageAfter?: number;
   readonly cpu?: number;
+  readonly headroom?: number;
   readonly streams?: number;
 }
 
@@ -51,6 +52,7 @@ export async function migrate(
   if (words.timeout !== undefined) flags.push("--timeout", words.timeout);
   if (words.tracker !== undefined) flags.push("--tracker", words.tracker);
   if (words.bandwidth !== undefined) flags.push("--bandwidth", words.bandwidth);
+  if (words.headroom !== undefined) flags.push("--headroom", String(words.headroom));
   if (words.cpu !== undefined) flags.push("--cpu", String(words.cpu));
   if (words.streams !== undefined) flags.push("--streams", String(words.streams));
   if (words.stageAfter !== undefined) flags.push("--stage-after", String(words.stageAfter));

@@ -248,6 +248,7 @@ export class SourceMigration implements Live {
       bandwidth: this.request.bandwidth,
       streams: this.request.streams,
       cpuPercent: this.request.cpuPercent,
+      headroomPercent: this.request.headroomPercent,
       netns: netnsOf(manifest.network),
       trace: this.request.trace,
     };

@@ -4,7 +4,7 @@ import type { pclive } from "#protos/agent";
 import { identifier, strategyName } from "../manifest.js";
 import { checkedRequest } from "../request.js";
 
-const DEFAULTS = { downtimeMs: 100, maxRounds: 100, timeoutMs: 600_000 } as const;
+const DEFAULTS = { downtimeMs: 100, maxRounds: 100, timeoutMs: 600_000, headroomPercent: 25 } as const;
 
 const orDefault = (value: number, fallback: number) => (value > 0 ? value : fallback);
 
@@ -41,6 +41,13 @@ const schema = z.object({
   streams: z.int().min(0).max(16),
   /** Of one processor, for each engine; 0: no limit */
   cpuPercent: z.int().min(0).max(100_000),
+  /** Of all processors of this host; 0: no limit */
+  headroomPercent: z
+    .int()
+    .min(0)
+    .max(90)
+    .nullish()
+    .transform((percent) => percent ?? DEFAULTS.headroomPercent),
   autoConverge: z.boolean(),
   trace: z.boolean(),
   keepStopped: z.boolean(),
@@ -58,6 +65,7 @@ export function parseRequest(message: pclive.agent.v1.MigrateRequest): Migration
 function defaults(m: pclive.agent.v1.MigrateRequest) {
   const { container, namespace, host, downtimeMs, strategy, maxRounds, timeoutMs, bandwidth, tracker } = m;
   const { autoConverge, notConverging, trace, keepStopped, streams, cpuPercent, stageAfter } = m;
+  const { headroomPercent } = m;
   const asked = {
     downtimeMs,
     strategy,
@@ -68,6 +76,7 @@ function defaults(m: pclive.agent.v1.MigrateRequest) {
     streams,
     cpuPercent,
     stageAfter,
+    headroomPercent,
   };
   return { container, namespace, host, ...asked, autoConverge, notConverging, trace, keepStopped };
 }

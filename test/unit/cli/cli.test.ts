@@ -14,6 +14,7 @@ const OPTIONS: MigrateOptions = {
   tracker: "auto",
   notConverging: "move",
   streams: "auto",
+  headroom: "25",
 };
 
 function usageError(change: Partial<MigrateOptions>): CliError {
@@ -57,6 +58,8 @@ describe("pclive migrate's options", () => {
     assert.equal(request.timeoutMs, 600_000);
     assert.equal(request.bandwidth, 125e6);
     assert.equal(request.cpuPercent, 50);
+    assert.equal(request.headroomPercent, 25);
+    assert.equal(buildRequest("c1", "b", { ...OPTIONS, headroom: "0" }).headroomPercent, 0);
     assert.equal(request.streams, 0);
     assert.equal(request.stageAfter, undefined);
     assert.equal(buildRequest("c1", "b", { ...OPTIONS, stageAfter: "0" }).stageAfter, 0);
@@ -77,6 +80,7 @@ describe("pclive migrate's options", () => {
       { stageAfter: "late" },
       { streams: "17" },
       { cpu: "half" },
+      { headroom: "91" },
     ]) {
       const error = usageError(change);
       assert.equal(error.exitCode, EXIT.usage);

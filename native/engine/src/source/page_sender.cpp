@@ -12,7 +12,8 @@ constexpr size_t kBatchesPerStream = 2; // more for each further stream
 
 } // namespace
 
-PageSender::PageSender(wire::Streams &streams, const Pace &pace) : limit_(pace.bandwidth), cpu_(pace.cpu) {
+PageSender::PageSender(wire::Streams &streams, const Pace &pace)
+    : limit_(pace.bandwidth), headroom_(pace.headroom), cpu_(pace.cpu) {
     for (size_t i = 0; i < kBatches + kBatchesPerStream * streams.pages.size(); i++)
         free_.push_back(std::make_unique<PageBatch>());
     if (streams.pages.empty())
@@ -28,6 +29,7 @@ PageSender::~PageSender() {
         queue_.clear();
     }
     limit_.stop();
+    headroom_.lift();
     changed_.notify_all();
     for (auto &thread : threads_)
         thread.join();
@@ -95,6 +97,7 @@ void PageSender::send(wire::Channel &channel, const PageBatch &batch) {
     if (cpu_)
         cpu_->pace();
     limit_.take(batch.pages * wire::kPageSize);
+    headroom_.take(batch.pages * wire::kPageSize);
     Stopwatch watch;
     wire::sendPages(channel, batch.vpid, batch.runs, batch.data, batch.position);
     pages_ += batch.pages;

@@ -4,6 +4,7 @@
 
 #include "control/cpu_limit.hpp"
 #include "source/bandwidth.hpp"
+#include "source/headroom.hpp"
 #include "wire/streams.hpp"
 #include <condition_variable>
 #include <deque>
@@ -36,6 +37,7 @@ struct Pace {
     uint64_t bandwidth = 0;  ///< bytes a second, 0: no limit
     int nice = 0;            ///< of the threads: kBackground while the container runs, kUrgent in the pause
     CpuLimit *cpu = nullptr; ///< null: no limit
+    unsigned headroom = 0;   ///< percent of the host's processor time to be left idle; 0: no limit
 };
 
 /// Hands batches over a bounded queue to threads of its own, one for each stream; any stream takes any batch.
@@ -63,6 +65,7 @@ class PageSender {
     void send(wire::Channel &channel, const PageBatch &batch);
 
     BandwidthLimit limit_;
+    Headroom headroom_;
     CpuLimit *cpu_;
     std::mutex mutex_;
     std::condition_variable changed_;

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr uint64_t kMaxTimeoutMs = 3'600'000;
 constexpr auto kFilesAckTimeout = 10min; // the peer may have gigabytes to write to a disk
+constexpr unsigned kMaxHeadroom = 90;    // percent
 constexpr auto kDetachPatience = 3s;
 
 /// connect and begin may come in either order; both are needed for everything else.
@@ -73,6 +74,7 @@ class SourceSession final : public Session {
         auto host = stringField(arguments, "host");
         auto port = static_cast<uint16_t>(numberField(arguments, "port", 1, 65535));
         auto timeout = std::chrono::milliseconds(numberField(arguments, "timeoutMs", 1, kMaxTimeoutMs));
+        headroom_ = static_cast<unsigned>(numberField(arguments, "headroomPercent", 0, kMaxHeadroom, 0));
         bandwidth_ = numberField(arguments, "bandwidth", 0, UINT64_MAX, 0);
         auto cpu = std::make_shared<CpuLimit>(cpuPercent(arguments));
         auto streams = std::make_shared<wire::Streams>(
@@ -110,7 +112,9 @@ class SourceSession final : public Session {
     Json round(const Json &) {
         std::unique_lock lock(work_);
         auto &container = trackedContainer("round");
-        WireSink sink(connected(), {bandwidth_, kBackground, cpu_.get()});
+        // What was written since is little, and each moment more makes it more: only the first round takes
+        // its time.
+        WireSink sink(connected(), {bandwidth_, kBackground, cpu_.get(), std::exchange(headroom_, 0)});
         return container.round(sink);
     }
 
@@ -128,7 +132,7 @@ class SourceSession final : public Session {
                     {"scanMs", 0}, {"sendMs", 0}, {"totalMs", 0}};
         }
         auto &container = trackedContainer("final");
-        WireSink sink(connected(), {0, kUrgent, nullptr}); // no limits: they would make the pause longer
+        WireSink sink(connected(), {.nice = kUrgent}); // no limits: they would make the pause longer
         phase_ = Phase::final;
         return container.final(sink, [this](Snapshot snapshot) {
             currentDump()->setSnapshot(std::move(snapshot));
@@ -211,6 +215,7 @@ class SourceSession final : public Session {
     Phase phase_ = Phase::open;
     bool pages_ = true;
     uint64_t bandwidth_ = 0;
+    unsigned headroom_ = 0; ///< of the next round
     std::unique_ptr<Container> container_;
 
     std::mutex parts_; ///< what abort() must reach while work_ is held
