@@ -81,6 +81,54 @@ void roundTrip() {
     throwsCode("timeout", [&] { pair.source->receive(after(50ms)); });
 }
 
+/// Frames that are held back go together, in order, with what comes between them.
+void together() {
+    constexpr uint32_t kFrames = 50;
+    Pair pair = connectPair();
+    auto send = [&] {
+        uint64_t before = pair.source->bytesSent();
+        for (uint32_t i = 1; i <= kFrames; i++)
+            pair.source->send(FrameType::process, ProcessFrame{i, 0});
+        return pair.source->bytesSent() - before;
+    };
+    auto receive = [&] {
+        for (uint32_t i = 1; i <= kFrames; i++)
+            CHECK(pair.destination->expect<ProcessFrame>(FrameType::process, after(5s)).vpid == i);
+    };
+    uint64_t alone = send();
+    receive();
+    {
+        Together outer(*pair.source);
+        {
+            Together inner(*pair.source);
+            CHECK(send() == 0);
+        }
+        throwsCode("timeout", [&] { pair.destination->receive(after(50ms)); });
+    }
+    receive();
+    uint64_t before = pair.source->bytesSent();
+    std::vector<uint8_t> page(kMaxData, 0x5a);
+    RunEntry run{0x10000, kMaxPagesPerFrame, 0};
+    iovec data{page.data(), page.size()};
+    {
+        Together held(*pair.source);
+        send();
+        CHECK(pair.source->bytesSent() == before);
+        sendPages(*pair.source, 1, std::span(&run, 1), std::span(&data, 1));
+        receive(); // a large frame takes them along
+        CHECK(pair.destination->receive(after(5s)).payload.size() == 16 + 16 + kMaxData);
+        uint64_t sent = pair.source->bytesSent();
+        send();
+        CHECK(pair.source->bytesSent() == sent);
+        pair.source->abort("enough"); // and this too
+    }
+    receive();
+    throwsCode("peer-aborted", [&] { pair.destination->receive(after(5s)); });
+    throwsCode("aborted", [&] { send(); });
+    std::printf("        %u frames alone: %llu bytes on the wire\n", kFrames,
+                static_cast<unsigned long long>(alone));
+}
+
 void strangers() {
     Listener listener("127.0.0.1", 0, certificates().identity("b", "a"));
     auto accepted = std::async(std::launch::async, [&] { return listener.accept(after(20s)); });
@@ -291,6 +339,7 @@ void speed() {
 int main(int argc, char **argv) {
     return runCases({{"crc32c equals the table and the standard", crc},
                      {"frames arrive as they were sent", roundTrip},
+                     {"what is held back goes together", together},
                      {"strangers are refused and the right peer is waited for", strangers},
                      {"several streams: each the right one", severalStreams},
                      {"how many streams, by processors and link", howManyStreams},

@@ -163,11 +163,18 @@ class SourceSession final : public Session {
         if (phase_ != Phase::final && !(phase_ == Phase::tracking && !pages_))
             throw Error("wrong-state", "files must come after final");
         auto &channel = *connected().main;
-        auto totals = sendDirectory(channel, stringField(arguments, "dir"));
-        channel.send(wire::FrameType::go, wire::GoFrame{totals.files + putFiles_, totals.bytes + putBytes_});
+        auto totals = sendSkeleton(channel, stringField(arguments, "dir"));
         channel.expect<wire::FilesAckFrame>(wire::FrameType::filesAck, wire::after(kFilesAckTimeout));
         phase_ = Phase::files;
         return {{"files", totals.files}, {"bytes", totals.bytes}};
+    }
+
+    /// Some thirty files, most of them of a few hundred bytes, and *go*.
+    FileTotals sendSkeleton(wire::Channel &channel, const std::string &dir) {
+        wire::Together together(channel);
+        auto totals = sendDirectory(channel, dir);
+        channel.send(wire::FrameType::go, wire::GoFrame{totals.files + putFiles_, totals.bytes + putBytes_});
+        return totals;
     }
 
     Json detach(const Json &) {

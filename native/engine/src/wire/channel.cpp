@@ -33,6 +33,13 @@ void Channel::send(FrameType type, std::span<const iovec> payload, uint8_t flags
     state_->send(type, payload, flags, Deadline::max());
 }
 
+void Channel::hold() noexcept {
+    state_->hold();
+}
+void Channel::letGo() {
+    state_->letGo();
+}
+
 Frame Channel::receive(Deadline deadline) {
     return state_->receive(deadline);
 }
@@ -47,6 +54,14 @@ uint64_t Channel::bytesReceived() const noexcept {
 }
 uint64_t Channel::bytesQueued() const noexcept {
     return state_->queuedBytes;
+}
+
+Together::~Together() {
+    try {
+        channel_.letGo();
+    } catch (const Error &) {
+        // The channel has kept it.
+    }
 }
 
 void Channel::checkExpected(const Frame &frame, FrameType type, size_t size) {

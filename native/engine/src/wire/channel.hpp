@@ -82,6 +82,12 @@ class Channel {
     }
     void send(FrameType type) { send(type, std::span<const iovec>()); }
 
+    /// From now on small frames wait, to be written together: until let go as often as held, until they are
+    /// many, or until a large one comes. For milliseconds only: a held PING is no sign of life.
+    void hold() noexcept;
+    /// Errors as send().
+    void letGo();
+
     /// The next frame (never PING, ABORT or ERROR: the latter two become the errors "peer-aborted" and
     /// the code in the ERROR frame). Errors as send(), and "timeout" when `deadline` passes first.
     Frame receive(Deadline deadline);
@@ -116,6 +122,18 @@ class Channel {
     struct State;
     std::unique_ptr<State> state_;
     std::mutex fileMutex_;
+};
+
+/// Holds a channel back while it lives. What goes wrong with what it has held back is told to the next call.
+class Together {
+  public:
+    explicit Together(Channel &channel) : channel_(channel) { channel_.hold(); }
+    ~Together();
+    Together(const Together &) = delete;
+    Together &operator=(const Together &) = delete;
+
+  private:
+    Channel &channel_;
 };
 
 } // namespace pclive::wire

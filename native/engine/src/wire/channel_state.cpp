@@ -68,11 +68,46 @@ void Channel::State::writeFrame(FrameType type, std::span<const iovec> payload, 
     if (length > kMaxPayload)
         throw Error("internal", "a frame of " + std::to_string(length) + " bytes is too long");
     header.length = static_cast<uint32_t>(length);
-    transport->writeAll(&header, sizeof header, deadline);
+    writePart(&header, sizeof header, deadline);
     for (const auto &part : payload)
-        transport->writeAll(part.iov_base, part.iov_len, deadline);
+        writePart(part.iov_base, part.iov_len, deadline);
     sendSequence_++;
+    if (!holds_ || type == FrameType::abort)
+        writeHeld(deadline);
+}
+
+/// Each write is a TLS record, a system call and a packet: small parts go in one.
+void Channel::State::writePart(const void *data, size_t size, Deadline deadline) {
+    if (size < kSmallPart && held_.size() + size <= kHeldBytes) {
+        const auto *bytes = static_cast<const uint8_t *>(data);
+        held_.insert(held_.end(), bytes, bytes + size);
+        return;
+    }
+    writeHeld(deadline);
+    transport->writeAll(data, size, deadline);
+}
+
+void Channel::State::writeHeld(Deadline deadline) {
+    if (!held_.empty())
+        transport->writeAll(held_.data(), held_.size(), deadline);
+    held_.clear();
     lastSent_ = Clock::now();
+}
+
+void Channel::State::hold() noexcept {
+    std::lock_guard lock(sendMutex_);
+    holds_++;
+}
+
+void Channel::State::letGo() {
+    std::lock_guard lock(sendMutex_);
+    if (--holds_)
+        return;
+    try {
+        writeHeld(Deadline::max());
+    } catch (const Error &error) {
+        throwSendFailure(error);
+    }
 }
 
 /// A broken connection often means that the peer told us something and hung up: give the reader the time to

@@ -7,6 +7,7 @@
 #include <deque>
 #include <optional>
 #include <thread>
+#include <vector>
 
 namespace pclive::wire {
 
@@ -14,12 +15,16 @@ inline constexpr std::chrono::milliseconds kPingEvery{2000};
 inline constexpr std::chrono::milliseconds kSilence{10000};
 inline constexpr size_t kQueueBytes = 24u << 20; // read ahead; more only costs memory
 inline constexpr size_t kQueueFrames = 4096;
+inline constexpr size_t kSmallPart = 16u << 10; // a TLS record: what is smaller than that is worth a copy
+inline constexpr size_t kHeldBytes = 64u << 10;
 
 struct Channel::State {
     State(std::unique_ptr<Transport> connection, size_t queueBytes);
     ~State();
 
     void send(FrameType type, std::span<const iovec> payload, uint8_t flags, Deadline deadline);
+    void hold() noexcept;
+    void letGo();
     Frame receive(Deadline deadline);
     void abort(const std::string &text) noexcept;
     /// Records the first failure and makes everything else stop.
@@ -37,11 +42,15 @@ struct Channel::State {
     [[noreturn]] void throwFailure();
     [[noreturn]] void throwSendFailure(const Error &own);
     void writeFrame(FrameType type, std::span<const iovec> payload, uint8_t flags, Deadline deadline);
+    void writePart(const void *data, size_t size, Deadline deadline);
+    void writeHeld(Deadline deadline);
 
     const size_t maxQueued_;
     std::shared_ptr<BufferPool> pool_;
 
-    std::timed_mutex sendMutex_;
+    std::timed_mutex sendMutex_; // of these
+    int holds_ = 0;
+    std::vector<uint8_t> held_; ///< small parts of frames, to be written together
     uint64_t sendSequence_ = 1; // 0 was HELLO
     std::atomic<Clock::time_point> lastSent_ = Clock::now();
 
