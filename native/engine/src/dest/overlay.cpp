@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dest/overlay.hpp"
 
+#include "proc/pidfd.hpp"
 #include "protocol_io.h"
 #include <algorithm>
 #include <cmath>
@@ -9,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -311,8 +311,7 @@ Fd Overlay::userfaultfd() {
     if (answer.payload.size() != sizeof at)
         throw Error("overlay", "the overlay sent a malformed userfaultfd");
     memcpy(&at, answer.payload.data(), sizeof at);
-    Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
-    Fd copy(process ? static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), at.fd, 0)) : -1);
+    Fd copy = copyDescriptor(pid_, at.fd);
     if (!copy)
         throw systemError("no-lazy", "cannot take over CRIU's userfaultfd", errno);
     return copy;

@@ -2,6 +2,7 @@
 #include "dest/remote.hpp"
 
 #include "dest/page_set.hpp"
+#include "proc/pidfd.hpp"
 #include "proc/transfer.hpp"
 #include <algorithm>
 #include <cerrno>
@@ -24,7 +25,7 @@ Error failed(int error) {
 
 } // namespace
 
-Remote::Remote(int pid) : pid_(pid), pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {
+Remote::Remote(int pid) : pid_(pid), pidfd_(openProcess(pid)) {
     if (!pidfd_)
         throw failed(errno);
 }

@@ -2,6 +2,7 @@
 #include "lazy/keeper.hpp"
 
 #include "control/error.hpp"
+#include "proc/pidfd.hpp"
 #include <cerrno>
 #include <csignal>
 #include <poll.h>
@@ -14,10 +15,6 @@ namespace pclive::lazy {
 namespace {
 
 constexpr int kDeathMs = 5000;
-
-Fd openPid(pid_t pid) {
-    return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-}
 
 void killAll(const Fd *watched, size_t count) noexcept {
     for (size_t i = 0; i < count; i++)
@@ -40,9 +37,9 @@ void killAll(const Fd *watched, size_t count) noexcept {
 
 } // namespace
 
-Keeper::Keeper(const std::vector<int> &pids) : engine_(openPid(getpid())) {
+Keeper::Keeper(const std::vector<int> &pids) : engine_(openProcess(getpid())) {
     for (int pid : pids)
-        if (Fd fd = openPid(pid); fd)
+        if (Fd fd = openProcess(pid); fd)
             watched_.push_back(std::move(fd));
     if (!engine_)
         throw systemError("internal", "pidfd_open", errno);

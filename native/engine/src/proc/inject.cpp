@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proc/inject.hpp"
 #include "proc/maps.hpp"
+#include "proc/pidfd.hpp"
 #include "proc/procfs.hpp"
 #include "proc/tracee.hpp"
 #include <algorithm>
@@ -93,8 +94,7 @@ Outcome takeFrom(Tracee &thread, const Target &target, Fd &taken) {
     if (fd < 0)
         return {TraceFailure::refused, static_cast<int>(-fd)};
     Outcome outcome{TraceFailure::none};
-    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, target.pid, 0)));
-    taken = Fd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
+    taken = copyDescriptor(target.pid, static_cast<int>(fd));
     if (!taken)
         outcome = {TraceFailure::refused, errno};
     if (auto failure = thread.call(target.instruction, SYS_close, static_cast<uint64_t>(fd), closed);
