@@ -21,11 +21,20 @@ struct Blob {
     [[nodiscard]] size_t size() const { return static_cast<size_t>(end - begin); }
 };
 
+// One of the three, under the name of the function that gives it out.
+struct Script {
+    const char *name;
+    Blob source, cache;
+};
+
 // {source, cache}: the source in Latin-1 (it is ASCII), V8's code cache. Neither is copied: both are pages of
 // the file, which all shims share. Null with an exception pending.
-napi_value script(napi_env env, Blob source, Blob cache) {
+napi_value give(napi_env env, napi_callback_info info) {
+    void *data = nullptr;
     napi_value result, text, bytes;
     bool copied = false;
+    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+    const auto &[name, source, cache] = *static_cast<const Script *>(data);
     if (node_api_create_external_string_latin1(env, source.begin, source.size(), nullptr, nullptr, &text,
                                                &copied) == napi_ok &&
         napi_create_external_buffer(env, cache.size(), cache.begin, nullptr, nullptr, &bytes) == napi_ok &&
@@ -37,25 +46,12 @@ napi_value script(napi_env env, Blob source, Blob cache) {
     return nullptr;
 }
 
-napi_value startScript(napi_env env, napi_callback_info) {
-    return script(env, {pclive_start_source_begin, pclive_start_source_end},
-                  {pclive_start_cache_begin, pclive_start_cache_end});
-}
-
-napi_value restScript(napi_env env, napi_callback_info) {
-    return script(env, {pclive_rest_source_begin, pclive_rest_source_end},
-                  {pclive_rest_cache_begin, pclive_rest_cache_end});
-}
-
-napi_value zodScript(napi_env env, napi_callback_info) {
-    return script(env, {pclive_zod_source_begin, pclive_zod_source_end},
-                  {pclive_zod_cache_begin, pclive_zod_cache_end});
-}
-
-void add(napi_env env, napi_value exports, const char *name, napi_callback callback) {
+void add(napi_env env, napi_value exports, const Script &script) {
     napi_value function;
-    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok)
-        napi_set_named_property(env, exports, name, function);
+    // The data of a function is not constant to Node, but to us.
+    if (napi_create_function(env, script.name, NAPI_AUTO_LENGTH, give, const_cast<Script *>(&script),
+                             &function) == napi_ok)
+        napi_set_named_property(env, exports, script.name, function);
 }
 
 } // namespace
@@ -63,11 +59,21 @@ void add(napi_env env, napi_value exports, const char *name, napi_callback callb
 namespace pclive {
 
 void initPayload(napi_env env, napi_value exports) {
+    static const Script kScripts[] = {
+        {"startScript",
+         {pclive_start_source_begin, pclive_start_source_end},
+         {pclive_start_cache_begin, pclive_start_cache_end}},
+        {"restScript",
+         {pclive_rest_source_begin, pclive_rest_source_end},
+         {pclive_rest_cache_begin, pclive_rest_cache_end}},
+        {"zodScript",
+         {pclive_zod_source_begin, pclive_zod_source_end},
+         {pclive_zod_cache_begin, pclive_zod_cache_end}},
+    };
     if (pclive_start_source_begin == nullptr)
         return;
-    add(env, exports, "startScript", startScript);
-    add(env, exports, "restScript", restScript);
-    add(env, exports, "zodScript", zodScript);
+    for (const auto &script : kScripts)
+        add(env, exports, script);
 }
 
 } // namespace pclive
