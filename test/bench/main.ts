@@ -43,7 +43,9 @@ function numbers(text: string): number[] {
 }
 
 function one(text: string): number {
-  return numbers(text)[0] ?? 0;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("use a whole number from 1 on");
+  return value;
 }
 
 const FULL_CHECKPOINT = { memoryMb: [256, 1024, 2048, 4096], repetitions: 5 };

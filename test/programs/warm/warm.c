@@ -18,7 +18,7 @@
 #define HUGE (2ul << 20)
 #define SECONDS 600
 /* More than anybody takes between two looks. */
-#define AT_HAND (192ul << 20)
+#define AT_HAND (48ul << 20)
 #define LOOK_NS 5000000
 
 static volatile sig_atomic_t giving;
