@@ -211,9 +211,12 @@ int __wrap_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int c
     if (put_back(tctl->tid, &tctl->th) || ret || leave_signal(tctl->tid))
         return -1;
     memset(ctl->local_map + at, 0, code.len);
-    if (room->result)
-        pr_err("The parasite of %d ended with %d\n", tctl->tid, room->result);
-    return room->result;
+    if (!room->result)
+        return 0;
+    /* The thread is as it was, so CRIU may try in its own way, which tells what is wrong if that fails too.
+     */
+    pr_warn("The parasite of %d ended with %d\n", tctl->tid, room->result);
+    return __real_compel_run_in_thread(tctl, cmd);
 }
 
 #endif
