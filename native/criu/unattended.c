@@ -32,8 +32,10 @@ unsigned int code_distance(struct code *code) {
 }
 
 void code_point_to(struct code *code, unsigned int distance, int64_t target) {
-    int32_t value = (int32_t)(target - (distance + CODE_FIXUP));
+    int64_t from_here = target - (distance + CODE_FIXUP);
+    int32_t value = (int32_t)from_here;
 
+    BUG_ON(value != from_here);
     memcpy(code->bytes + distance, &value, sizeof(value));
 }
 

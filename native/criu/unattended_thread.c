@@ -31,8 +31,8 @@
 int __real_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int cmd);
 int __wrap_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int cmd);
 
-/* The code lies behind the parasite's own, where the page goes on with zeros; what it writes and reads at the
- * end of the arguments. */
+/* The code lies behind the parasite's own, where the page goes on with zeros; what it writes and reads among
+ * the arguments. */
 #define CODE_ROOM 128
 
 struct room {
@@ -44,10 +44,10 @@ unsigned long thread_room(void) {
     return sizeof(struct room) + 64;
 }
 
+/* Behind what a thread's command has for its arguments, not at the end of all: of a task that reserves
+ * terabytes they take gigabytes, and the code reaches no further than two. */
 static unsigned long room_offset(const struct parasite_ctl *ctl) {
-    unsigned long end = ctl->pblob.hdr.args_off + ctl->args_size;
-
-    return (end - sizeof(struct room)) & ~63ul;
+    return (ctl->pblob.hdr.args_off + PARASITE_ARG_SIZE_MIN + 63) & ~63ul;
 }
 
 /* Where the code has its place, counted from the start of the parasite's memory; 0 when there is none. */
@@ -211,12 +211,9 @@ int __wrap_compel_run_in_thread(struct parasite_thread_ctl *tctl, unsigned int c
     if (put_back(tctl->tid, &tctl->th) || ret || leave_signal(tctl->tid))
         return -1;
     memset(ctl->local_map + at, 0, code.len);
-    if (!room->result)
-        return 0;
-    /* The thread is as it was, so CRIU may try in its own way, which tells what is wrong if that fails too.
-     */
-    pr_warn("The parasite of %d ended with %d\n", tctl->tid, room->result);
-    return __real_compel_run_in_thread(tctl, cmd);
+    if (room->result)
+        pr_err("The parasite of %d ended with %d\n", tctl->tid, room->result);
+    return room->result;
 }
 
 #endif

@@ -15,8 +15,8 @@ INFECTION_S = 0.008
 FOLDER = os.path.join(WORK, "unattended")
 
 
-def start():
-    program = subprocess.Popen(["setsid", THREADS], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+def start(*arguments):
+    program = subprocess.Popen(["setsid", THREADS, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, cwd="/")
     time.sleep(0.05)
     return program
@@ -64,7 +64,7 @@ def survives():
     chance = random.Random()
     hits = 0
     for number in range(KILLS):
-        program = start()
+        program = start("reserve") if number % 2 else start()
         try:
             hits += kill_in_dump(program, chance)
             must_live(program, f"after kill {number}")
