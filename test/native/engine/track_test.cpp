@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The quick look finds exactly what a look from page to page does, whatever happened to the memory since.
+#include "control/userfaultfd.hpp"
 #include "testing.hpp"
 #include "track/quick_look.hpp"
 
 #include <cstdio>
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <random>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace pclive;
@@ -31,7 +28,7 @@ bool same(const Ranges &a, const Ranges &b) {
 /// huge pages.
 class Subject {
   public:
-    Subject() : fd_(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC))) {
+    Subject() : fd_(uffd::open(uffd::kWpAsync | uffd::kWpUnpopulated)) {
         auto *all =
             ::mmap(nullptr, kLength + kTable, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         start_ = (reinterpret_cast<uint64_t>(all) + kTable - 1) / kTable * kTable;
@@ -41,10 +38,7 @@ class Subject {
         for (const auto &area : areas_)
             ::mprotect(at(area.start), area.end - area.start, PROT_READ | PROT_WRITE);
         ::madvise(at(areas_.back().start), areas_.back().end - areas_.back().start, MADV_HUGEPAGE);
-        uffdio_api api{};
-        api.api = UFFD_API;
-        api.features = (1 << 15) | (1 << 13);
-        CHECK(::ioctl(fd_.get(), UFFDIO_API, &api) == 0);
+        CHECK(fd_);
         track();
     }
     ~Subject() { ::munmap(at(start_), kLength); }
@@ -115,12 +109,8 @@ class Subject {
             const_cast<volatile uint8_t *>(from)[page * kPageSize] = 1;
     }
     void track() {
-        for (const auto &area : areas_) {
-            uffdio_register request{};
-            request.range = {area.start, area.end - area.start};
-            request.mode = UFFDIO_REGISTER_MODE_WP;
-            CHECK(::ioctl(fd_.get(), UFFDIO_REGISTER, &request) == 0);
-        }
+        for (const auto &area : areas_)
+            CHECK(uffd::registerRange(fd_.get(), area.start, area.end));
     }
     Ranges untracked() {
         return pagemap_.find(areas_, {.inverted = page::kWpAllowed, .mask = page::kWpAllowed});

@@ -2,28 +2,17 @@
 // What the running kernel can do for the source; found by asking it, not by its version.
 #include "control/fd.hpp"
 #include "control/session.hpp"
+#include "control/userfaultfd.hpp"
 
 #include <cstdint>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 namespace pclive {
 namespace {
 
-constexpr uint64_t kWpAsync = 1 << 15; // UFFD_FEATURE_WP_ASYNC, Linux 6.7
-constexpr int kUserModeOnly = 1;       // UFFD_USER_MODE_ONLY
 constexpr uint64_t kSoftDirtyBit = 1ull << 55;
-
-bool probeWpAsync() {
-    Fd fd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUserModeOnly)));
-    uffdio_api api{};
-    api.api = UFFD_API;
-    api.features = kWpAsync;
-    return fd && ioctl(fd.get(), UFFDIO_API, &api) == 0;
-}
 
 struct ScanArgument { // struct pm_scan_arg, which older kernel headers lack
     uint64_t size, flags, start, end, walkEnd, vector, vectorLength, maxPages;
@@ -55,7 +44,9 @@ bool probeSoftDirty() {
 } // namespace
 
 Features probeFeatures() noexcept {
-    return {.uffdWpAsync = probeWpAsync(), .softDirty = probeSoftDirty(), .pagemapScan = probePagemapScan()};
+    return {.uffdWpAsync = static_cast<bool>(uffd::open(uffd::kWpAsync)),
+            .softDirty = probeSoftDirty(),
+            .pagemapScan = probePagemapScan()};
 }
 
 } // namespace pclive

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proc/inject.hpp"
+#include "control/userfaultfd.hpp"
 #include "proc/maps.hpp"
 #include "proc/pidfd.hpp"
 #include "proc/procfs.hpp"
@@ -21,7 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kUserModeOnly = 1; // UFFD_USER_MODE_ONLY: permitted to every user, and enough for us
 constexpr auto kPatiencePerThread = 200ms;
 constexpr int kNice =
     -10; // of the child: it must not wait for others while a thread of the container stands still
@@ -87,8 +87,8 @@ std::vector<pid_t> candidates(pid_t pid) {
 /// The call, the taking and the closing, while `thread` is stopped.
 Outcome takeFrom(Tracee &thread, const Target &target, Fd &taken) {
     long fd = -1, closed = -1;
-    if (auto failure =
-            thread.call(target.instruction, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUserModeOnly, fd);
+    if (auto failure = thread.call(target.instruction, SYS_userfaultfd,
+                                   O_CLOEXEC | O_NONBLOCK | uffd::kUserModeOnly, fd);
         failure != TraceFailure::none)
         return {failure};
     if (fd < 0)

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "track/quick_look.hpp"
 #include "control/error.hpp"
-#include "control/fd.hpp"
+#include "control/userfaultfd.hpp"
 
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace pclive {
@@ -59,13 +55,9 @@ Ranges withoutTable(const Pagemap &pagemap, const Ranges &clean) {
 
 /// Memory of our own: pages that were protected, of which one was written since and one is gone.
 bool probe() {
-    constexpr uint64_t kWpAsync = 1 << 15;
     constexpr size_t kPages = 4, kLength = kPages * kPageSize;
-    Fd fd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC)));
-    uffdio_api api{};
-    api.api = UFFD_API;
-    api.features = kWpAsync;
-    if (!fd || ::ioctl(fd.get(), UFFDIO_API, &api) != 0)
+    Fd fd = uffd::open(uffd::kWpAsync);
+    if (!fd)
         return false;
     void *memory = ::mmap(nullptr, kLength, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -75,11 +67,8 @@ bool probe() {
     for (size_t page = 0; page < kPages; page++)
         touch(page);
     auto start = reinterpret_cast<uint64_t>(memory);
-    uffdio_register request{};
-    request.range = {start, kLength};
-    request.mode = UFFDIO_REGISTER_MODE_WP;
     Ranges found;
-    if (::ioctl(fd.get(), UFFDIO_REGISTER, &request) == 0) {
+    if (uffd::registerRange(fd.get(), start, start + kLength)) {
         Pagemap pagemap(::getpid());
         const Ranges all{{start, start + kLength}};
         (void)pagemap.find(all, kProtect);

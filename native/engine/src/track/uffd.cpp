@@ -12,6 +12,7 @@
 // * exec: the old address space is gone, all of the new one is unregistered, and our descriptor is dead.
 // * growth: a part that merges with a registered mapping is registered; otherwise it is a mapping of its own.
 // When the descriptor is closed, by us or by our death, the kernel takes all protection away.
+#include "control/userfaultfd.hpp"
 #include "proc/inject.hpp"
 #include "proc/maps.hpp"
 #include "proc/procfs.hpp"
@@ -20,17 +21,12 @@
 #include "track/tracker.hpp"
 
 #include <cerrno>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 
 namespace pclive {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Features that headers before 6.7 lack.
-constexpr uint64_t kWpUnpopulated = 1 << 13; // pages that were never touched can be protected
-constexpr uint64_t kWpAsync = 1 << 15;
 constexpr auto kAttachTimeout = 500ms;
 
 constexpr PageQuery kUnregistered{.inverted = page::kWpAllowed, .mask = page::kWpAllowed};
@@ -123,7 +119,7 @@ class UffdTracker final : public Tracker {
         stopMs_ = std::max(stopMs_, injection.stopMs);
         uffdio_api api{};
         api.api = UFFD_API;
-        api.features = kWpAsync | kWpUnpopulated;
+        api.features = uffd::kWpAsync | uffd::kWpUnpopulated;
         if (::ioctl(injection.userfaultfd.get(), UFFDIO_API, &api) != 0)
             throw systemError("no-tracking", "userfaultfd without asynchronous write-protection", errno,
                               "use Linux 6.7 or newer, or the tracker soft-dirty");
@@ -153,10 +149,7 @@ class UffdTracker final : public Tracker {
 
     /// False with errno.
     [[nodiscard]] bool registerRange(const Range &range) const {
-        uffdio_register request{};
-        request.range = {range.start, range.end - range.start};
-        request.mode = UFFDIO_REGISTER_MODE_WP;
-        return ::ioctl(fd_.get(), UFFDIO_REGISTER, &request) == 0;
+        return uffd::registerRange(fd_.get(), range.start, range.end);
     }
 
     /// Removing protection where there is none tells a dead address space (ESRCH) from a lack of memory.
