@@ -73,14 +73,21 @@ Ranges PageSet::retain(const Ranges &keep) {
     return taken;
 }
 
+// From block to block that there is: what a process reserves may be terabytes.
 void PageSet::missing(const Range &range, Ranges &result) const {
-    for (uint64_t block = range.start / kBlockBytes; block * kBlockBytes < range.end; block++) {
-        auto at = blocks_.find(block);
-        eachWord(range, block, [&](uint64_t word, uint64_t mask) {
-            uint64_t bits = at == blocks_.end() ? 0 : at->second[word];
-            appendBits(result, block * kBlockBytes + word * 64 * kPageSize, mask & ~bits);
+    uint64_t from = range.start;
+    for (auto at = blocks_.lower_bound(range.start / kBlockBytes);
+         at != blocks_.end() && at->first * kBlockBytes < range.end; ++at) {
+        uint64_t base = at->first * kBlockBytes;
+        if (from < base)
+            appendRange(result, from, base);
+        eachWord(range, at->first, [&, &bits = at->second](uint64_t word, uint64_t mask) {
+            appendBits(result, base + word * 64 * kPageSize, mask & ~bits[word]);
         });
+        from = base + kBlockBytes;
     }
+    if (from < range.end)
+        appendRange(result, from, range.end);
 }
 
 bool PageSet::anyIn(const Range &range) const {
