@@ -3,6 +3,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Lab } from "../lab/lab.js";
 import { type Moved, moveRedis } from "../lib/move-redis.js";
 import { warmthFor } from "../lib/warm.js";
@@ -23,6 +24,11 @@ export interface DowntimeOptions {
 }
 
 const VALUE_BYTES = 4096;
+/**
+ * A virtual machine's kernel hands memory that became free back to the hypervisor, from two seconds on, and stops all
+ * processors meanwhile: what the last container has left must not stop the next one.
+ */
+const REST_MS = 4000;
 
 function row(test: Case, moved: Moved): Row {
   const report = moved.report;
@@ -78,6 +84,7 @@ export async function downtime(options: DowntimeOptions): Promise<number> {
   mkdirSync(dirname(options.json), { recursive: true });
   for (const [index, test] of all.entries()) {
     await lab.shape(test.linkMbit);
+    await sleep(REST_MS);
     const name = `${test.workload} ${test.memoryMb} MB ${test.linkMbit} Mbit/s ${test.strategy} #${test.repetition}`;
     process.stdout.write(`[${index + 1}/${all.length}] ${name}: `);
     try {

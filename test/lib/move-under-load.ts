@@ -33,7 +33,7 @@ export interface OngoingLoad {
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * @param move is called once; @param warm is for the move, and is freed in any case
+ * @param move is called once; @param warm is for the move, and is freed in any case, but not before the load has ended: to free gigabytes keeps a processor busy
  * @throws when the move fails; the load has ended then too
  */
 export async function moveUnderLoad(
@@ -55,14 +55,17 @@ export async function moveUnderLoad(
       if (event.phase?.name === "round" && roundsFrom === 0) roundsFrom = event.at ?? 0;
       if (event.phase?.name === "switchover") {
         switchoverAt = event.at ?? 0;
-        void free(warm);
+        void warm.pause.give();
       }
     });
     measured = { report, usage: { from: await from.end(), to: await to.end() } };
     await sleep(route.settleMs);
   } finally {
-    await free(warm);
-    loadReport = await load.stop(lab);
+    try {
+      loadReport = await load.stop(lab);
+    } finally {
+      await free(warm);
+    }
   }
   return { ...measured, load: loadReport, roundsFrom, switchoverAt };
 }

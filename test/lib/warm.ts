@@ -36,7 +36,7 @@ export async function warmMemory(lab: Lab, megabytes: number): Promise<WarmMemor
   };
 }
 
-/** Of a move: one part becomes free as the rounds take it, the other at the switchover, all at once. */
+/** Of a move: one part becomes free as the rounds take it, the other as the switchover does. */
 export interface MoveWarmth {
   readonly rounds: WarmMemory;
   readonly pause: WarmMemory;
