@@ -35,6 +35,8 @@ export interface Binding {
   readEventFd(fd: number): number;
   getPeerCred(fd: number): PeerCred;
   tryReceiveFd(socket: number): number | null;
+  hasAttributes(fd: number): boolean;
+  dropAttributes(fd: number): void;
   setWinsize(fd: number, columns: number, rows: number): void;
   realtimeNs(): bigint;
   setSubreaper(on: boolean): void;

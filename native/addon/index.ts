@@ -1,4 +1,5 @@
 /** The system calls that Node lacks. Errors of the system are like Node's own: `code`, `errno`, `syscall`. */
+export { dropAttributes, hasAttributes } from "./attributes.js";
 export { eventFd, pipe, readEventFd, realtimeNs, setWinsize, watchReadable } from "./descriptors.js";
 export { sha256 } from "./digest.js";
 export { giveBackMemory } from "./heap.js";

@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { Config } from "./config.js";
 import { command } from "./util/command.js";
 
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 /** Set by the launcher; the same number in one build of PCLive. */
 export const VERSION = process.env["PCLIVE_VERSION"] ?? "0.1.0";
 

@@ -8,7 +8,7 @@ export interface Latencies {
   /** The windows' 99th percentiles, their median: under load before the migration, and during its rounds. */
   readonly p99_before_ms: number;
   readonly p99_rounds_ms: number;
-  /** From the first answer after the gap until rate and latency are as before and stay so for a second. */
+  /** From the first answer after the gap until rate and latency are as before and stay so for a second; Infinity: not while it was watched. */
   readonly recovery_ms: number;
 }
 
@@ -29,11 +29,11 @@ export function latenciesOf(load: LoadReport, roundsFrom: number, switchoverAt: 
   const good = after.map(
     ([, due, received, latency]) => received >= RATE * due && latency <= LATENCY * usual,
   );
-  const first = good.findIndex((_, i) => good.slice(i, i + STAYS).every(Boolean));
+  const first = good.findIndex((_, i) => i + STAYS <= good.length && good.slice(i, i + STAYS).every(Boolean));
   const recovered = after[first];
   return {
     p99_before_ms: usual,
     p99_rounds_ms: during.length > 0 ? p99(during) : Number.NaN,
-    recovery_ms: recovered ? at(recovered) - load.gap_end_unix_ms : Number.NaN,
+    recovery_ms: recovered ? at(recovered) - load.gap_end_unix_ms : Number.POSITIVE_INFINITY,
   };
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { draw } from "../bench/draw.js";
 import { measure } from "../bench/evaluation/measure.js";
 import { pictures } from "../bench/evaluation/pictures.js";
+import { WORKLOADS } from "../bench/evaluation/plan.js";
 import { migrateOrThrow } from "../lib/migrate.js";
 import { RUNTIME, removeScript } from "../lib/redis.js";
 import { assertRuns, theLab } from "./setup.js";
@@ -25,6 +26,18 @@ describe("evaluation", function () {
       assert.equal(png.subarray(1, 4).toString(), "PNG");
     }
   });
+
+  for (const workload of ["mariadb-rw", "mariadb-own"]) {
+    it(`moves a database under load: ${workload}`, async function () {
+      this.timeout(900_000); // the first makes the image
+      const lab = await theLab();
+      await WORKLOADS[workload]?.prepare?.(lab);
+      const test = { workload, memoryMb: 32, linkMbit: 10_000, strategy: "pipelined", repetition: 1 };
+      const moved = await measure(lab, test, 9001).finally(() => lab.shape("off"));
+      assert.equal(moved.complaint, undefined);
+      assert.ok(moved.throughput.after > 0, "it answers at the destination");
+    });
+  }
 
   it("moves a program that has put /dev/null in place of its standard input", async () => {
     const lab = await theLab();

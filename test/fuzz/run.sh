@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 seconds=${FUZZ_SECONDS:-60}
 seed=${FUZZ_SEED:-$RANDOM}
 jobs=${FUZZ_JOBS:-2}
-read -ra targets <<<"${FUZZ_TARGETS:-frames server client bundle flags bootstrap}"
+read -ra targets <<<"${FUZZ_TARGETS:-frames server client bundle flags bootstrap patches}"
 out=build/fuzz
 [[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "fuzz: FUZZ_SECONDS must be a number of seconds" >&2; exit 2; }
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "fuzz: FUZZ_JOBS must be a number of targets" >&2; exit 2; }

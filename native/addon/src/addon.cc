@@ -18,6 +18,7 @@ Napi::Error systemError(Napi::Env env, int code, const char *syscall, const std:
 }
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
+    initAttributes(env, exports);
     initDescriptors(env, exports);
     initDigest(env, exports);
     initHeap(env, exports);

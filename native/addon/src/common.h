@@ -44,6 +44,7 @@ inline std::string stringArg(const Napi::CallbackInfo &info, size_t index) {
     return info[index].As<Napi::String>().Utf8Value();
 }
 
+void initAttributes(Napi::Env env, Napi::Object exports);
 void initDigest(Napi::Env env, Napi::Object exports);
 void initDescriptors(Napi::Env env, Napi::Object exports);
 void initHeap(Napi::Env env, Napi::Object exports);

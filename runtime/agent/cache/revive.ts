@@ -21,7 +21,7 @@ import { AgentError } from "../errors.js";
 import { installImage } from "../image/destination.js";
 import type { Manifest } from "../manifest.js";
 import { BridgedNamespace } from "../network/namespace.js";
-import { Unpacker } from "../rootfs/archive.js";
+import { Unpacker } from "../rootfs/unpack.js";
 import { bundlePath } from "../shim-client.js";
 import { type Entry, newestOf, placesOf, readManifest } from "./entry.js";
 import { Making } from "./making.js";

@@ -26,7 +26,7 @@ import { Inbox } from "../inbox.js";
 import { type Manifest, migrationId, parseManifest, strategyName } from "../manifest.js";
 import { callerAddress, requireCaller } from "../peer.js";
 import type { Live } from "../registry.js";
-import { Unpacker } from "../rootfs/archive.js";
+import { Unpacker } from "../rootfs/unpack.js";
 import { fromShim } from "../shim-client.js";
 import { arch, availableMemory, PROTOCOL } from "../system.js";
 import { Arrival, leaseName } from "./arrival.js";

@@ -193,7 +193,13 @@ export class SourceMigration implements Live {
     );
     await this.begin(shim, manifest, prepared, address);
     const layer = await writableLayer(this.context, subject);
-    return this.running(subject, stream, shim, new RootfsSync(layer, stream), prepared.stageAfter ?? 0);
+    return this.running(
+      subject,
+      stream,
+      shim,
+      new RootfsSync(layer, stream, this.recorder),
+      prepared.stageAfter ?? 0,
+    );
   }
 
   /** From now on there is something to clean up after a restart. */

@@ -48,7 +48,8 @@ export async function measure(lab: Lab, test: EvaluationCase, number: number): P
     await running.verify();
     return outcomeOf(test, { ...moved, samples: { from, to }, pause: await pauseOf(lab, trace) });
   } finally {
-    for (const host of [TO, FROM]) await running?.remove(host).catch(() => undefined);
+    for (const host of [TO, FROM])
+      await (running?.remove(host) ?? removeContainer(lab, host, id)).catch(() => undefined);
     await lab.exec(FROM, ["rm", "-f", trace]).catch(() => undefined);
   }
 }

@@ -10,6 +10,7 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   ...Object.fromEntries(CORE_NAMES.map((name) => [`ycsb-${name}`, ycsb(name)])),
   "mariadb-ro": mariadb("ro"),
   "mariadb-rw": mariadb("rw"),
+  "mariadb-own": mariadb("own"),
   bfs,
   memhog,
 };
@@ -44,7 +45,7 @@ const SHORT: EvaluationPlan = {
     // Its graph takes long to make.
     { workloads: ["bfs"], memoryMb: [128], linkMbit: [10 * GBIT], strategies: BASIC },
     {
-      workloads: NAMES.filter((name) => /^ycsb-[^a]$|^mariadb-ro$/.test(name)),
+      workloads: NAMES.filter((name) => /^ycsb-[^a]$|^mariadb-(ro|own)$/.test(name)),
       memoryMb: [256],
       linkMbit: [10 * GBIT],
       strategies: ["pipelined"],

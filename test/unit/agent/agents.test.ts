@@ -12,6 +12,7 @@ import type { AgentError } from "../../../runtime/agent/errors.js";
 import { call, duplex, serverStream } from "../../../runtime/agent/grpc/method.js";
 import { agentRpc, peerRpc } from "../../../runtime/agent/grpc/services.js";
 import { Peer } from "../../../runtime/agent/peer.js";
+import { PROTOCOL } from "../../../runtime/agent/system.js";
 import { makeCertificates } from "../../../runtime/certs/index.js";
 
 /** Two agents in one process, with real certificates and sockets; nobody is at containerd's address. */
@@ -99,7 +100,7 @@ describe("two agents", () => {
   it("answer malformed messages with one clear refusal", async () => {
     const peer = new Peer(a.context, addressOf(b, "b"));
     const version = {
-      protocol: 2,
+      protocol: PROTOCOL,
       pclive: "0",
       arch: process.arch === "x64" ? "x86_64" : "aarch64",
       kernel: "6",

@@ -1,6 +1,6 @@
 /**
- * MariaDB under sysbench's OLTP transactions. Its data are in a folder that both hosts have, as a network file system would give it to them:
- * a writable layer of that size would be copied in the pause.
+ * MariaDB under sysbench's OLTP transactions. Its data are in a folder that both hosts have, as a network file system would give it to them,
+ * or in the container's own writable layer, which moves along.
  */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -31,12 +31,13 @@ const SECONDS = 300;
 const IMAGE_SCRIPT = fileURLToPath(new URL("../../../../../../test/bench/mariadb-image.sh", import.meta.url));
 
 const KINDS = {
-  ro: { script: "oltp_read_only", what: "read-only" },
-  rw: { script: "oltp_read_write", what: "read-write" },
+  ro: { script: "oltp_read_only", what: "read-only", shared: true },
+  rw: { script: "oltp_read_write", what: "read-write", shared: true },
+  own: { script: "oltp_read_write", what: "read-write, tables in the writable layer", shared: false },
 } as const;
 
 export function mariadb(kind: keyof typeof KINDS): Workload {
-  const { script, what } = KINDS[kind];
+  const { script, what, shared } = KINDS[kind];
   return {
     what: `MariaDB, sysbench OLTP ${what}, ${RATE} transactions/s offered`,
     unit: "transactions",
@@ -44,6 +45,7 @@ export function mariadb(kind: keyof typeof KINDS): Workload {
     async start(place: Place, memoryMb: number): Promise<Running> {
       const { lab, host, id, address } = place;
       const data = `${SHARED}/${id}`;
+      const server = ["mariadbd", `--innodb-buffer-pool-size=${Math.round(memoryMb * 1.3)}M`];
       const client = new Client(lab, address, Math.round((memoryMb * 1e6) / TABLES / BYTES_PER_ROW));
       await lab.exec(host, [
         "sh",
@@ -53,8 +55,8 @@ export function mariadb(kind: keyof typeof KINDS): Workload {
       await runContainer(
         place,
         "mariadb",
-        ["mariadbd", `--innodb-buffer-pool-size=${Math.round(memoryMb * 1.3)}M`],
-        ["--mount", `type=bind,src=${data},dst=/data,options=rbind:rw`],
+        shared ? server : ["sh", "-c", `cp -a /seed/. /data && exec ${server.join(" ")}`],
+        ["--mount", `type=bind,src=${data},dst=/${shared ? "data" : "seed"},options=rbind:rw`],
       );
       await eventually(() => client.sql("select 1"), 20_000);
       await client.sql("create database sbtest");
