@@ -8,7 +8,7 @@ export function hasAttributes(fd: number): boolean {
   return binding.hasAttributes(fd);
 }
 
-/** Takes all of them away. */
+/** Takes all of them away that may be taken away. */
 export function dropAttributes(fd: number): void {
   checkFd("fd", fd);
   binding.dropAttributes(fd);

@@ -15,6 +15,7 @@ import { BLOCK, blockFrame, END, fileFrame } from "./patch-format.js";
 /** More files than that are tar's, which is faster with many small ones. */
 const MAX_FILES = 1000;
 const READ = 16 * BLOCK;
+const STAT_BLOCK = 512;
 const SUM = 16;
 const ZERO_BLOCK = Buffer.alloc(BLOCK);
 const ZERO_SUM = Buffer.alloc(SUM);
@@ -29,7 +30,7 @@ export class PatchMaker {
 
   /**
    * Yields the patches of these files.
-   * @param left gets the paths that tar has to send, whole: what is no plain file any more, and what has other names or extended attributes
+   * @param left gets the paths that tar has to send, whole: what is no plain file any more, and what has other names, extended attributes or many holes
    */
   async *make(root: string, paths: readonly string[], left: string[]): AsyncGenerator<Buffer> {
     for (const [index, path] of paths.entries()) {
@@ -64,21 +65,22 @@ export class PatchMaker {
       modified: mtimeMs / 1000,
     });
     const before = this.sent.get(path) ?? Buffer.alloc(0);
-    const sums: Buffer[] = [];
+    const sums = Buffer.alloc(SUM * Math.ceil(size / BLOCK));
+    let end = 0;
     for await (const [at, data] of pieces(file, size)) {
       for (let start = 0; start < data.length; start += BLOCK) {
         const block = data.subarray(start, start + BLOCK);
         const zeros = isZero(block);
         const sum = zeros && block.length === BLOCK ? ZERO_SUM : this.sumOf(block);
-        const known = before.subarray(sums.length * SUM, (sums.length + 1) * SUM);
-        sums.push(sum);
+        const known = before.subarray(end, end + SUM);
+        end += sum.copy(sums, end);
         if (sum.equals(known)) continue;
         yield blockFrame(at + start, block.length, zeros);
         if (!zeros) yield Buffer.from(block);
       }
     }
     yield END;
-    this.sent.set(path, Buffer.concat(sums));
+    this.sent.set(path, sums.subarray(0, end));
   }
 
   private sumOf(block: Buffer): Buffer {
@@ -111,7 +113,7 @@ async function readAt(file: FileHandle, at: number, buffer: Buffer): Promise<Buf
   return buffer.subarray(0, done);
 }
 
-/** @returns undefined when it is none, or has what a patch cannot bring: other names, attributes */
+/** @returns undefined when it is none, consists of holes, or has what a patch cannot bring: other names, attributes */
 async function plainFile(root: string, path: string): Promise<FileHandle | undefined> {
   let file: FileHandle;
   try {
@@ -120,7 +122,9 @@ async function plainFile(root: string, path: string): Promise<FileHandle | undef
     return undefined; // gone, or something else by now: tar knows what to do
   }
   try {
-    if ((await file.stat()).nlink === 1 && !hasAttributes(file.fd)) return file;
+    const { nlink, size, blocks } = await file.stat();
+    const holes = size > READ && blocks * STAT_BLOCK < size / 2;
+    if (nlink === 1 && !holes && !hasAttributes(file.fd)) return file;
   } catch (error) {
     await file.close();
     throw error;

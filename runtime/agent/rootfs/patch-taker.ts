@@ -25,15 +25,11 @@ export class PatchTaker {
   private buffered: Buffer = Buffer.alloc(0);
   private file: OpenFile | undefined;
 
-  /** @param limit bytes that a file may have */
-  constructor(
-    private readonly root: string,
-    private readonly limit: number,
-  ) {}
+  constructor(private readonly root: string) {}
 
   /**
    * @returns undefined while there is more to come, else the bytes behind the last patch
-   * @throws AgentError PROTOCOL, REFUSED, ROOTFS
+   * @throws AgentError PROTOCOL, ROOTFS
    */
   async add(data: Uint8Array): Promise<Buffer | undefined> {
     this.buffered = Buffer.concat([this.buffered, data]);
@@ -78,11 +74,6 @@ export class PatchTaker {
     if (this.buffered.length < LENGTH_BYTES + length) return false;
     this.take(LENGTH_BYTES);
     const header = parse(this.take(length));
-    if (header.size > this.limit) {
-      throw new AgentError("REFUSED", `${header.path} has more than ${this.limit} bytes`, {
-        remedy: "raise limits.rootfs at the destination",
-      });
-    }
     const handle = await openFileInside(this.root, header.path, constants.O_RDWR);
     this.file = { header, handle, next: 0 };
     await handle.truncate(header.size);

@@ -124,8 +124,8 @@ export async function compare(
   let bytes = 0;
   for (const [path, entry] of now) {
     const old = before.get(path);
-    const replaced =
-      old !== undefined && (old.kind !== entry.kind || (entry.kind !== "file" && old.inode !== entry.inode));
+    // Written into in place, another file would show under all names that the old one has at the destination.
+    const replaced = old !== undefined && (old.kind !== entry.kind || old.inode !== entry.inode);
     if (replaced) removed.add(path);
     const same =
       old !== undefined && !replaced && old.stamp === entry.stamp && !old.fresh && !alwaysChanged.has(path);
@@ -134,11 +134,8 @@ export async function compare(
     bytes += entry.size;
     if (entry.kind === "folder") for (const hidden of await hiddenIn(layer, path)) removed.add(hidden);
   }
-  const rewritten = changed.filter((path) => {
-    const [old, entry] = [before.get(path), now.get(path)];
-    const same = old?.kind === "file" && entry?.kind === "file" && old.inode === entry.inode;
-    return same && !removed.has(path) && !removedAbove(path, removed);
-  });
+  const stays = (path: string) => !removed.has(path) && !removedAbove(path, removed);
+  const rewritten = changed.filter((path) => before.get(path)?.kind === "file" && stays(path));
   return { removed: [...removed].sort(), changed: changed.sort(), rewritten: rewritten.sort(), bytes };
 }
 

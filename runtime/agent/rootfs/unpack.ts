@@ -20,7 +20,7 @@ export class Unpacker {
   private child: ChildProcess | undefined;
   private end: ReturnType<typeof ended> | undefined;
 
-  /** @param limit bytes of the whole difference, and of each file */
+  /** @param limit bytes of the whole difference */
   constructor(
     private readonly merged: string,
     private readonly limit: number,
@@ -86,9 +86,7 @@ export class Unpacker {
     if (buffered.length < end) return undefined;
     const { removed, patches } = parseHeader(buffered.toString("utf8", LENGTH_BYTES, end));
     await this.remove(removed);
-    this.state = patches
-      ? { kind: "patches", taker: new PatchTaker(this.merged, this.limit) }
-      : { kind: "archive" };
+    this.state = patches ? { kind: "patches", taker: new PatchTaker(this.merged) } : { kind: "archive" };
     return buffered.subarray(end);
   }
 

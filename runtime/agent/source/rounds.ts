@@ -37,7 +37,8 @@ export async function copyRounds(running: Running): Promise<void> {
   }
   await files;
   await lastFiles(running);
-  if (performance.now() - enough > WORTH_A_ROUND_MS) await rounds.next();
+  const late = performance.now() - enough > WORTH_A_ROUND_MS;
+  if (late && running.live.round < request.maxRounds) await rounds.next();
   running.phase("switchover", decision.detail);
 }
 

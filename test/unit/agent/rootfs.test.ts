@@ -39,6 +39,18 @@ describe("writable layer", () => {
     assert.equal(statSync(pair.b("hard")).nlink, 2);
   });
 
+  it("tells names of one file apart when one of them becomes another file", async () => {
+    writeFileSync(pair.a("one"), "both");
+    for (const name of ["two", "a-first", "z-last"]) linkSync(pair.a("one"), pair.a(name));
+    await pair.sync();
+    for (const name of ["two", "a-first", "z-last"]) {
+      writeFileSync(pair.a("new"), `mine: ${name}`);
+      renameSync(pair.a("new"), pair.a(name));
+      await pair.sync();
+      pair.same();
+    }
+  });
+
   it("understands a folder that hides the one below", async () => {
     rmSync(pair.a("dir"), { recursive: true });
     mkdirSync(pair.a("dir"));
