@@ -1,6 +1,6 @@
 /** Makes the stream of a difference (difference-format.ts). */
 import { AgentError } from "../errors.js";
-import { type DifferenceHeader, LENGTH_BYTES, MAX_HEADER } from "./difference-format.js";
+import { type DifferenceHeader, jsonFrame, LENGTH_BYTES, MAX_HEADER } from "./difference-format.js";
 import type { PatchMaker } from "./patch-maker.js";
 import type { Difference } from "./scan.js";
 import { ended, tar } from "./tar.js";
@@ -33,11 +33,10 @@ export async function* pack(
 }
 
 function headerOf(header: DifferenceHeader): Buffer {
-  const json = Buffer.from(JSON.stringify(header));
-  if (json.length > MAX_HEADER) throw new AgentError("ROOTFS", "the container has deleted too many files");
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeUInt32BE(json.length);
-  return Buffer.concat([length, json]);
+  const frame = jsonFrame(header);
+  if (frame.length > LENGTH_BYTES + MAX_HEADER)
+    throw new AgentError("ROOTFS", "the container has deleted too many files");
+  return frame;
 }
 
 async function* archived(merged: string, paths: readonly string[]): AsyncGenerator<Uint8Array> {

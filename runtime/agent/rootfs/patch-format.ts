@@ -8,23 +8,14 @@
  * Lengths are of 4 bytes; all numbers are big-endian. A file's blocks come in the order of their offsets.
  */
 import { z } from "zod";
+import { jsonFrame, LENGTH_BYTES, relativePath } from "./difference-format.js";
 
 /** Bytes; the last of a file may be shorter. Smaller ones cost more to find than they spare to send. */
 export const BLOCK = 32 * 1024;
 /** In a length: so many bytes are zero, and do not follow. */
 export const ZEROS = 0x8000_0000;
-export const LENGTH_BYTES = 4;
 export const OFFSET_BYTES = 8;
 export const MAX_FILE_HEADER = 64 * 1024;
-
-export const relativePath = z
-  .string()
-  .min(1)
-  .max(4096)
-  .refine(
-    (path) =>
-      !path.includes("\0") && path.split("/").every((part) => part !== "" && part !== "." && part !== ".."),
-  );
 
 const id = z.number().int().min(0).max(0xffff_ffff);
 
@@ -40,17 +31,11 @@ export const fileHeader = z.object({
 });
 export type FileHeader = z.infer<typeof fileHeader>;
 
-export const END = lengthOf(0);
-
-function lengthOf(bytes: number): Buffer {
-  const buffer = Buffer.alloc(LENGTH_BYTES);
-  buffer.writeUInt32BE(bytes);
-  return buffer;
-}
+/** Behind a file's blocks, and behind the last file. */
+export const END = Buffer.alloc(LENGTH_BYTES);
 
 export function fileFrame(header: FileHeader): Buffer {
-  const json = Buffer.from(JSON.stringify(header));
-  return Buffer.concat([lengthOf(json.length), json]);
+  return jsonFrame(header);
 }
 
 /** What goes before a block's data. */

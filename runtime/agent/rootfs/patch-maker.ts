@@ -6,7 +6,7 @@
  * a probability of at most 2^-116, whatever they are, as long as they were not chosen with knowledge of the key.
  */
 import { createCipheriv, randomBytes } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { hasAttributes } from "#addon";
 import { openFileInside } from "./inside.js";
@@ -34,15 +34,13 @@ export class PatchMaker {
    */
   async *make(root: string, paths: readonly string[], left: string[]): AsyncGenerator<Buffer> {
     for (const [index, path] of paths.entries()) {
-      const file = index < MAX_FILES ? await plainFile(root, path) : undefined;
-      if (file === undefined) {
-        left.push(path);
-        continue;
-      }
+      const file = index < MAX_FILES ? await opened(root, path) : undefined;
       try {
-        yield* this.patch(path, file);
+        const stats = await file?.stat();
+        if (file && stats && isPatchable(file, stats)) yield* this.patch(path, file, stats);
+        else left.push(path);
       } finally {
-        await file.close();
+        await file?.close();
       }
     }
     yield END;
@@ -53,8 +51,8 @@ export class PatchMaker {
     this.sent.delete(path);
   }
 
-  private async *patch(path: string, file: FileHandle): AsyncGenerator<Buffer> {
-    const { size, mode, uid, gid, atimeMs, mtimeMs } = await file.stat();
+  private async *patch(path: string, file: FileHandle, stats: Stats): AsyncGenerator<Buffer> {
+    const { size, mode, uid, gid, atimeMs, mtimeMs } = stats;
     yield fileFrame({
       path,
       size,
@@ -113,24 +111,15 @@ async function readAt(file: FileHandle, at: number, buffer: Buffer): Promise<Buf
   return buffer.subarray(0, done);
 }
 
-/** @returns undefined when it is none, consists of holes, or has what a patch cannot bring: other names, attributes */
-async function plainFile(root: string, path: string): Promise<FileHandle | undefined> {
-  let file: FileHandle;
-  try {
-    file = await openFileInside(root, path, constants.O_RDONLY);
-  } catch {
-    return undefined; // gone, or something else by now: tar knows what to do
-  }
-  try {
-    const { nlink, size, blocks } = await file.stat();
-    const holes = size > READ && blocks * STAT_BLOCK < size / 2;
-    if (nlink === 1 && !holes && !hasAttributes(file.fd)) return file;
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-  await file.close();
-  return undefined;
+/** @returns undefined when it is gone, or something else by now: tar knows what to do */
+async function opened(root: string, path: string): Promise<FileHandle | undefined> {
+  return openFileInside(root, path, constants.O_RDONLY).catch(() => undefined);
+}
+
+/** Not with what a patch cannot bring, other names and attributes; holes are not worth reading. */
+function isPatchable(file: FileHandle, { nlink, size, blocks }: Stats): boolean {
+  const holes = size > READ && blocks * STAT_BLOCK < size / 2;
+  return nlink === 1 && !holes && !hasAttributes(file.fd);
 }
 
 function isZero(block: Buffer): boolean {

@@ -3,16 +3,9 @@ import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { dropAttributes } from "#addon";
 import { AgentError } from "../errors.js";
+import { LENGTH_BYTES } from "./difference-format.js";
 import { openFileInside } from "./inside.js";
-import {
-  BLOCK,
-  type FileHeader,
-  fileHeader,
-  LENGTH_BYTES,
-  MAX_FILE_HEADER,
-  OFFSET_BYTES,
-  ZEROS,
-} from "./patch-format.js";
+import { BLOCK, type FileHeader, fileHeader, MAX_FILE_HEADER, OFFSET_BYTES, ZEROS } from "./patch-format.js";
 
 interface OpenFile {
   readonly header: FileHeader;

@@ -27,6 +27,7 @@ import { join } from "node:path";
 import { hasAttributes } from "#addon";
 import { BLOCK, blockFrame, END, fileFrame, ZEROS } from "../../../runtime/agent/rootfs/patch-format.js";
 import { PatchTaker } from "../../../runtime/agent/rootfs/patch-taker.js";
+import { Random } from "../../fuzz/random.js";
 import { OverlayPair } from "../../lib/overlay-pair.js";
 
 const MIB = 1 << 20;
@@ -42,15 +43,6 @@ function mark(call: "setxattr" | "removexattr", ...words: string[]): void {
   const code =
     "import os, sys; getattr(os, sys.argv[1])(*sys.argv[2:4], *(x.encode() for x in sys.argv[4:]))";
   execFileSync("python3", ["-c", code, call, ...words]);
-}
-
-/** Numbers that are the same in every run. */
-function dice(seed: number): (sides: number) => number {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return Math.floor((state / 2 ** 32) * sides);
-  };
 }
 
 describe("patches of files", function () {
@@ -144,12 +136,13 @@ describe("patches of files", function () {
   });
 
   it("is right whatever is done to files", async () => {
-    const roll = dice(7);
+    const random = new Random(7);
+    const roll = (sides: number) => random.below(sides);
     const names = ["f0", "f1", "f2", "dir/f3", "dir/f4"];
     mkdirSync(pair.a("dir"), { recursive: true });
     const acts: ((path: string) => void)[] = [
-      (path) => writeFileSync(path, randomBytes(roll(4 * BLOCK))),
-      (path) => existsSync(path) && write(path, roll(6 * BLOCK), randomBytes(1 + roll(BLOCK))),
+      (path) => writeFileSync(path, random.bytes(roll(4 * BLOCK))),
+      (path) => existsSync(path) && write(path, roll(6 * BLOCK), random.bytes(1 + roll(BLOCK))),
       (path) => existsSync(path) && write(path, roll(3 * BLOCK), Buffer.alloc(1 + roll(2 * BLOCK))),
       (path) => existsSync(path) && truncateSync(path, roll(8 * BLOCK)),
       (path) => existsSync(path) && chmodSync(path, 0o600 + roll(0o200)),
@@ -207,6 +200,7 @@ describe("patches from a peer", () => {
     assert.equal(rest?.toString(), "rest");
     const is = readFileSync(join(root, "file"));
     assert.equal(is.length, 100_000);
+    assert.ok(statSync(join(root, "file")).blocks * 512 <= 4096, "zeros in a hole are not written");
     assert.equal(is.toString("latin1", 0, 12), "contentsabc\0");
   });
 
